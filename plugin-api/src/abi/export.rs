@@ -1,0 +1,60 @@
+//! What `export_plugin!` expands to, kept in functions so that the macro itself stays small.
+
+use abi_stable::{
+    library::{__call_root_module_loader, CheckTypeLayout, RootModuleResult},
+    prefix_type::PrefixTypeTrait,
+    std_types::{ROption, RResult, RSlice, RString},
+};
+
+pub use abi_stable::{library::LibHeader, std_types::RVec};
+
+pub use super::{
+    module::PluginModuleRef,
+    objects::BoxedArchitecture,
+    types::{ErrorAbi, InfoAbi},
+};
+use super::{
+    guard::{contain, log_panics_to},
+    module::PluginModule,
+    services::{self, BoxedServices},
+};
+
+/// The header that the host finds. `constructor` must be a function that returns [`root`].
+pub const fn header(constructor: extern "C" fn() -> RootModuleResult) -> LibHeader {
+    // SAFETY: every `constructor` comes from `export_plugin!` and returns a `PluginModuleRef`.
+    unsafe { LibHeader::from_constructor::<PluginModuleRef>(constructor, CheckTypeLayout::Yes) }
+}
+
+/// The root module of a plugin.
+pub fn root(
+    info: extern "C" fn() -> InfoAbi,
+    architectures: extern "C" fn() -> RResult<RVec<BoxedArchitecture>, ErrorAbi>,
+) -> PluginModuleRef {
+    PluginModule { info, connect, architectures }.leak_into_prefix()
+}
+
+/// Wraps [`root`] for the header; a panic in `make` becomes an error of the host.
+pub fn construct(make: fn() -> PluginModuleRef) -> RootModuleResult {
+    __call_root_module_loader(make)
+}
+
+/// What the plugin says about itself at run time.
+pub fn info(note: &'static [u8]) -> InfoAbi {
+    InfoAbi { note: RSlice::from_slice(note), features: RVec::<RString>::new(), reserved: ROption::RNone }
+}
+
+/// Runs the author's constructors.
+pub fn architectures(make: fn() -> Vec<BoxedArchitecture>) -> RResult<RVec<BoxedArchitecture>, ErrorAbi> {
+    contain("the plugin", || Ok(make().into())).map_err(ErrorAbi::from).into()
+}
+
+extern "C" fn connect(services: BoxedServices) -> RResult<(), ErrorAbi> {
+    let connected = contain("the plugin", || {
+        log_panics_to(services::import(services));
+        Ok(())
+    });
+    connected.map_err(ErrorAbi::from).into()
+}
+
+pub use abi_stable::library::RootModuleResult as ModuleResult;
+pub use abi_stable::std_types::RResult as AbiResult;

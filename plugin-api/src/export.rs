@@ -1,0 +1,43 @@
+/// Makes a `cdylib` a millm plugin.
+///
+/// ```ignore
+/// millm_plugin_api::export_plugin! {
+///     name: "llama",
+///     architectures: [Llama],
+/// }
+/// ```
+///
+/// `name` is what `plugin.toml` and messages call the plugin. `architectures` are expressions whose types implement
+/// [`Architecture`](crate::Architecture). Use it once, in the crate root.
+#[macro_export]
+macro_rules! export_plugin {
+    (name: $name:literal, architectures: [$($architecture:expr),* $(,)?] $(,)?) => {
+        const _: () = {
+            use $crate::__private as private;
+
+            const PARTS: &[&str] = &$crate::note::parts!($name);
+
+            // Its own section, so that the host can read it without running any code of this file.
+            #[used]
+            #[unsafe(link_section = ".millm.plugin")]
+            static NOTE: [u8; private::note_len(PARTS)] = private::note_bytes(PARTS);
+
+            extern "C" fn info() -> private::InfoAbi {
+                private::info(&NOTE)
+            }
+
+            extern "C" fn architectures()
+            -> private::AbiResult<private::RVec<private::BoxedArchitecture>, private::ErrorAbi> {
+                private::architectures(|| vec![$(private::erase_architecture($architecture)),*])
+            }
+
+            extern "C" fn construct() -> private::ModuleResult {
+                private::construct(|| private::root(info, architectures))
+            }
+
+            // The name is abi_stable's; `loaded::tests` holds it against the crate's own constant.
+            #[unsafe(export_name = "_1as_0lib_1header_0root_bmodule_bloader")]
+            pub static HEADER: private::LibHeader = private::header(construct);
+        };
+    };
+}

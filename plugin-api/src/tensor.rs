@@ -1,0 +1,134 @@
+//! Views of tensors that one side lends to the other for the length of a call.
+
+use std::{marker::PhantomData, ptr};
+
+use crate::{
+    abi::types::RawTensor,
+    error::{ErrorKind, PluginError, Result},
+};
+
+/// Element type of a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DType(pub u16);
+
+impl DType {
+    /// IEEE 754 binary32.
+    pub const F32: Self = Self(0);
+    /// IEEE 754 binary16.
+    pub const F16: Self = Self(1);
+    /// The upper half of a binary32.
+    pub const BF16: Self = Self(2);
+
+    /// The name that `config.json` and safetensors users know: `float32`, `float16`, `bfloat16`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::F32 => "float32",
+            Self::F16 => "float16",
+            Self::BF16 => "bfloat16",
+            _ => "unknown",
+        }
+    }
+}
+
+/// Where a tensor's memory lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Device {
+    /// [`Device::CPU`] or, in later versions, another kind.
+    pub kind: u16,
+    /// Which of the devices of that kind.
+    pub index: u16,
+}
+
+impl Device {
+    /// Host memory.
+    pub const CPU: Self = Self { kind: 0, index: 0 };
+}
+
+/// A mutable tensor of rank ≤ 4, borrowed for `'a`.
+///
+/// Version 0.1 only makes contiguous f32 tensors in host memory. The type also carries strides, dtype, device and
+/// stream, so that tensors on an accelerator are a new constructor and not a new ABI.
+#[derive(Debug)]
+pub struct TensorMut<'a> {
+    pub(crate) raw: RawTensor,
+    borrow: PhantomData<&'a mut [f32]>,
+}
+
+impl<'a> TensorMut<'a> {
+    /// A `[rows, width]` view of `data`.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_ARGUMENT` if `data` is not a whole number of rows.
+    pub fn rows(data: &'a mut [f32], width: usize) -> Result<Self> {
+        if width == 0 || !data.len().is_multiple_of(width) {
+            let message = format!("{} elements are not rows of width {width}", data.len());
+            return Err(PluginError::new(ErrorKind::INVALID_ARGUMENT, message));
+        }
+        let raw = RawTensor {
+            data: data.as_mut_ptr().cast(),
+            stream: ptr::null_mut(),
+            shape: [(data.len() / width) as u64, width as u64, 1, 1],
+            strides: [width as i64, 1, 1, 1],
+            rank: 2,
+            dtype: DType::F32.0,
+            device_kind: Device::CPU.kind,
+            device_index: 0,
+            reserved: 0,
+        };
+        Ok(Self { raw, borrow: PhantomData })
+    }
+
+    /// # Safety
+    ///
+    /// `raw` must describe memory that is valid and exclusively borrowed for `'a`.
+    #[expect(unsafe_code, reason = "the ABI's tensors arrive as pointers")]
+    pub(crate) unsafe fn from_raw(raw: RawTensor) -> Self {
+        Self { raw, borrow: PhantomData }
+    }
+
+    /// Extent of each dimension, outermost first.
+    pub fn shape(&self) -> &[u64] {
+        &self.raw.shape[..(self.raw.rank as usize).min(4)]
+    }
+
+    /// Element type.
+    pub fn dtype(&self) -> DType {
+        DType(self.raw.dtype)
+    }
+
+    /// Where the memory lives.
+    pub fn device(&self) -> Device {
+        Device { kind: self.raw.device_kind, index: self.raw.device_index }
+    }
+
+    /// All elements, row after row.
+    ///
+    /// # Errors
+    ///
+    /// `UNSUPPORTED` unless this is a contiguous f32 tensor in host memory.
+    #[expect(unsafe_code, reason = "the ABI's tensors arrive as pointers")]
+    pub fn as_f32_mut(&mut self) -> Result<&mut [f32]> {
+        let shape = self.shape();
+        let mut stride = 1_i64;
+        let mut contiguous = self.raw.rank <= 4;
+        for (extent, found) in shape.iter().zip(&self.raw.strides).rev() {
+            contiguous &= *found == stride;
+            stride = stride.saturating_mul(i64::try_from(*extent).unwrap_or(i64::MAX));
+        }
+        if !contiguous || self.dtype() != DType::F32 || self.device() != Device::CPU {
+            let message = format!(
+                "only contiguous float32 tensors in host memory are supported, this one is {} of shape {:?} on {:?}",
+                self.dtype().as_str(),
+                shape,
+                self.device(),
+            );
+            return Err(PluginError::new(ErrorKind::UNSUPPORTED, message));
+        }
+        let len = usize::try_from(stride)
+            .map_err(|_| PluginError::new(ErrorKind::INVALID_ARGUMENT, "tensor is larger than memory"))?;
+        // SAFETY: both constructors guarantee `len` contiguous f32 that are exclusively ours for `'a`; the checks
+        // above make `len` the number of elements of exactly that memory.
+        Ok(unsafe { std::slice::from_raw_parts_mut(self.raw.data.cast::<f32>(), len) })
+    }
+}
