@@ -1,0 +1,163 @@
+//! Typed access to `config.json`: every complaint names the file and the field.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use millm_plugin_api::{ErrorKind, PluginError, Result};
+use serde_json::{Map, Value};
+
+/// A JSON object of a model's configuration: the file itself, or an object in it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    path: PathBuf,
+    /// Where in the file this object is: empty, or `rope_parameters.`.
+    prefix: String,
+    fields: Map<String, Value>,
+}
+
+/// Sizes beyond this are mistakes, and would overflow products of them.
+const MAX_SIZE: u64 = 1 << 24;
+
+/// The same for blocks, each of which costs memory before its tensors are looked for.
+const MAX_LAYERS: usize = 4096;
+
+impl Config {
+    /// Reads `config.json` in `folder`.
+    ///
+    /// # Errors
+    ///
+    /// `IO`, or `INVALID_CONFIG` if it is not a JSON object.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join("config.json");
+        let text = fs::read_to_string(&path).map_err(|error| {
+            PluginError::new(ErrorKind::IO, format!("cannot read {}", path.display())).caused_by(&error)
+        })?;
+        match serde_json::from_str(&text) {
+            Ok(Value::Object(fields)) => Ok(Self { path, prefix: String::new(), fields }),
+            Ok(_) => Err(invalid(format!("{} is not a JSON object", path.display()))),
+            Err(error) => Err(invalid(format!("{} is not JSON", path.display())).caused_by(&error)),
+        }
+    }
+
+    /// An error about a field: "config.json: `message`".
+    pub fn error(&self, message: impl std::fmt::Display) -> PluginError {
+        invalid(format!("{}: {message}", self.path.display()))
+    }
+
+    fn get(&self, field: &str) -> Option<&Value> {
+        self.fields.get(field).filter(|value| !value.is_null())
+    }
+
+    fn wrong(&self, field: &str, expected: &str, found: &Value) -> PluginError {
+        let found: String = found.to_string().chars().take(80).collect();
+        self.error(format_args!("{}{field} must be {expected}, found {found}", self.prefix))
+    }
+
+    fn required<T>(&self, field: &str, value: Option<T>) -> Result<T> {
+        value.ok_or_else(|| self.error(format_args!("{}{field} is missing", self.prefix)))
+    }
+
+    /// A size of at least 1. An absent or null field is `None`.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_CONFIG` if it is anything else.
+    pub fn size_if_any(&self, field: &str) -> Result<Option<usize>> {
+        let read = |value: &Value| match value.as_u64() {
+            Some(size @ 1..=MAX_SIZE) => Ok(size as usize),
+            _ => Err(self.wrong(field, "a whole number from 1 to 16777216", value)),
+        };
+        self.get(field).map(read).transpose()
+    }
+
+    /// A size of at least 1.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_CONFIG` if it is absent or anything else.
+    pub fn size(&self, field: &str) -> Result<usize> {
+        self.required(field, self.size_if_any(field)?)
+    }
+
+    /// A number of blocks, at least 1.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_CONFIG` if it is absent or anything else.
+    pub fn layers(&self, field: &str) -> Result<usize> {
+        match self.size(field)? {
+            layers if layers <= MAX_LAYERS => Ok(layers),
+            layers => Err(self.error(format_args!("{}{field} must be at most {MAX_LAYERS}, found {layers}", self.prefix))),
+        }
+    }
+
+    /// A positive, finite number. An absent or null field is `None`.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_CONFIG` if it is anything else.
+    pub fn positive_if_any(&self, field: &str) -> Result<Option<f64>> {
+        let read = |value: &Value| match value.as_f64() {
+            Some(number) if number > 0.0 && number.is_finite() => Ok(number),
+            _ => Err(self.wrong(field, "a positive number", value)),
+        };
+        self.get(field).map(read).transpose()
+    }
+
+    /// A positive, finite number.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_CONFIG` if it is absent or anything else.
+    pub fn positive(&self, field: &str) -> Result<f64> {
+        self.required(field, self.positive_if_any(field)?)
+    }
+
+    /// A flag. An absent or null field is `default`.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_CONFIG` if it is anything but a flag.
+    pub fn flag(&self, field: &str, default: bool) -> Result<bool> {
+        match self.get(field) {
+            None => Ok(default),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(other) => Err(self.wrong(field, "true or false", other)),
+        }
+    }
+
+    /// A text. An absent or null field is `None`.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_CONFIG` if it is anything else.
+    pub fn text_if_any(&self, field: &str) -> Result<Option<&str>> {
+        match self.get(field) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(self.wrong(field, "a text", other)),
+        }
+    }
+
+    /// An object inside this one. An absent or null field is `None`.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_CONFIG` if it is anything else.
+    pub fn object_if_any(&self, field: &str) -> Result<Option<Self>> {
+        match self.get(field) {
+            None => Ok(None),
+            Some(Value::Object(fields)) => {
+                let prefix = format!("{}{field}.", self.prefix);
+                Ok(Some(Self { path: self.path.clone(), prefix, fields: fields.clone() }))
+            }
+            Some(other) => Err(self.wrong(field, "an object", other)),
+        }
+    }
+}
+
+fn invalid(message: String) -> PluginError {
+    PluginError::new(ErrorKind::INVALID_CONFIG, message)
+}
