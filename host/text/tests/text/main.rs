@@ -1,0 +1,12 @@
+//! The crate as the host uses it: folders in, prompts, tokens and texts out.
+
+#![allow(clippy::unwrap_used, reason = "clippy's exemption for tests does not reach their helpers")]
+
+mod chat_template;
+mod detokenizer;
+mod folder;
+mod generation_config;
+mod hostile_template;
+mod output;
+mod stop;
+mod tokenizer;
