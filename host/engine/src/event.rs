@@ -1,0 +1,45 @@
+//! What comes out: the news of a request.
+
+use crate::error::RequestError;
+
+/// News of a request. The channel closes after the last choice has finished, or after [`Event::Failed`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A choice has grown. Characters are never split, and no part of a stop string is ever in here.
+    Text {
+        /// Which of the request's choices, from 0.
+        choice: u32,
+        /// The new text, not empty.
+        text: String,
+    },
+    /// A choice has ended.
+    Finished {
+        /// Which of the request's choices, from 0.
+        choice: u32,
+        /// Why.
+        reason: FinishReason,
+        /// Tokens drawn for it, the end-of-sequence token included.
+        completion_tokens: usize,
+    },
+    /// The whole request has ended without a result.
+    Failed(RequestError),
+}
+
+/// Why a choice ended, as OpenAI's `finish_reason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FinishReason {
+    /// An end-of-sequence token or a stop string.
+    Stop,
+    /// `max_tokens`, or the model's context is full.
+    Length,
+}
+
+impl FinishReason {
+    /// OpenAI's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+        }
+    }
+}

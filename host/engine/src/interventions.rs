@@ -1,0 +1,212 @@
+//! What a request does to activations: `x += strength · v` at hook points, on its own rows only.
+
+mod visitor;
+
+use std::sync::Arc;
+
+use millm_plugin_api::{ErrorKind, HookId, HookPoint, HookPointSpec, HookSet, ModelSpec, PluginError};
+
+pub(crate) use self::visitor::{Rows, Visitor};
+
+/// The interventions of one request, in the order in which they apply. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Interventions {
+    list: Arc<Vec<Intervention>>,
+}
+
+#[derive(Clone, Debug)]
+struct Intervention {
+    point: HookId,
+    vector: Arc<[f32]>,
+    strength: f32,
+}
+
+/// Why an intervention was refused.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum InterventionError {
+    /// The model has no such hook point.
+    #[error("unknown hook point {name:?}{}", suggest(.nearest.as_deref()))]
+    UnknownHookPoint {
+        /// As it was asked for.
+        name: String,
+        /// The most similar name that the model has, if one is similar.
+        nearest: Option<String>,
+    },
+    /// Edits there would not reach the computation.
+    #[error("hook point {0} can only be read")]
+    NotWritable(HookPoint),
+    /// The vector does not fit the activation.
+    #[error("the vector has {found} elements, activations at {point} have {expected}")]
+    WrongLength {
+        /// Where it was to be added.
+        point: HookPoint,
+        /// Width of the activation there.
+        expected: usize,
+        /// Length of the vector.
+        found: usize,
+    },
+    /// An element of the vector is NaN or infinite.
+    #[error("element {index} of the vector is not a finite number")]
+    NotFinite {
+        /// The first such element.
+        index: usize,
+    },
+    /// The strength is NaN or infinite.
+    #[error("the strength is not a finite number")]
+    StrengthNotFinite,
+}
+
+fn suggest(nearest: Option<&str>) -> String {
+    nearest.map(|name| format!("; did you mean {name:?}?")).unwrap_or_default()
+}
+
+impl Interventions {
+    /// Adds `strength · vector` to every row of the request at the hook point `name`, in raw units.
+    ///
+    /// # Errors
+    ///
+    /// See [`InterventionError`]; nothing is added then.
+    pub fn add_vector(
+        &mut self,
+        spec: &ModelSpec,
+        name: &str,
+        vector: Arc<[f32]>,
+        strength: f32,
+    ) -> Result<(), InterventionError> {
+        let (point, hook) = find(spec, name)?;
+        if !hook.writable {
+            return Err(InterventionError::NotWritable(hook.point.clone()));
+        }
+        let expected = hook.width as usize;
+        if vector.len() != expected {
+            let point = hook.point.clone();
+            return Err(InterventionError::WrongLength { point, expected, found: vector.len() });
+        }
+        if let Some(index) = vector.iter().position(|element| !element.is_finite()) {
+            return Err(InterventionError::NotFinite { index });
+        }
+        if !strength.is_finite() {
+            return Err(InterventionError::StrengthNotFinite);
+        }
+        // A zero delta writes nothing, so that it changes not one bit (x + 0 would turn -0 into 0) and costs nothing.
+        if strength != 0.0 && vector.iter().any(|element| *element != 0.0) {
+            Arc::make_mut(&mut self.list).push(Intervention { point, vector, strength });
+        }
+        Ok(())
+    }
+
+    /// Whether nothing is done to any activation.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Adds the hook points to `wanted`.
+    pub(crate) fn mark(&self, wanted: &mut HookSet) {
+        self.list.iter().for_each(|intervention| wanted.insert(intervention.point));
+    }
+
+    /// Applies everything that belongs at `point` to `data`, the rows of this request, each `width` wide.
+    fn apply(&self, point: HookId, data: &mut [f32], width: usize) -> Result<(), PluginError> {
+        for Intervention { vector, strength, .. } in self.list.iter().filter(|found| found.point == point) {
+            if vector.len() != width {
+                let message = format!("an activation {width} wide where the model promised {}", vector.len());
+                return Err(PluginError::new(ErrorKind::INTERNAL, message));
+            }
+            for row in data.chunks_exact_mut(width) {
+                for (x, v) in row.iter_mut().zip(vector.iter()) {
+                    *x += strength * v;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Looks a hook point up by name.
+///
+/// # Errors
+///
+/// [`InterventionError::UnknownHookPoint`], with the nearest name as a suggestion.
+pub fn find<'a>(spec: &'a ModelSpec, name: &str) -> Result<(HookId, &'a HookPointSpec), InterventionError> {
+    let parsed = name.parse::<HookPoint>().ok();
+    let found = spec.hook_points.iter().position(|hook| Some(&hook.point) == parsed.as_ref());
+    if let Some(index) = found {
+        return Ok((HookId(index as u32), &spec.hook_points[index]));
+    }
+    // A name of any length costs the same: only its beginning is compared and echoed.
+    let name: String = name.chars().take(100).collect();
+    let similar = |hook: &HookPointSpec| {
+        let candidate = hook.point.to_string();
+        (strsim::normalized_damerau_levenshtein(&name, &candidate), candidate)
+    };
+    let nearest = spec.hook_points.iter().map(similar).max_by(|a, b| a.0.total_cmp(&b.0));
+    let nearest = nearest.filter(|(similarity, _)| *similarity > 0.6).map(|(_, candidate)| candidate);
+    Err(InterventionError::UnknownHookPoint { name, nearest })
+}
+
+#[cfg(test)]
+mod tests {
+    use millm_plugin_api::DType;
+
+    use super::*;
+
+    fn spec() -> ModelSpec {
+        let hook = |name: &str, writable| HookPointSpec { point: name.parse().unwrap(), width: 2, writable };
+        ModelSpec {
+            model_type: "test".into(),
+            n_layers: 2,
+            d_model: 2,
+            n_heads: 1,
+            n_key_value_heads: 1,
+            d_head: 2,
+            d_mlp: 2,
+            d_vocab: 3,
+            n_ctx: 8,
+            n_params: 0,
+            dtype: DType::F32,
+            hook_points: vec![
+                hook("hook_embed", true),
+                hook("blocks.0.hook_resid_post", true),
+                hook("blocks.1.attn.hook_pattern", false),
+            ],
+        }
+    }
+
+    fn add(name: &str, vector: &[f32], strength: f32) -> Result<Interventions, InterventionError> {
+        let mut interventions = Interventions::default();
+        interventions.add_vector(&spec(), name, vector.into(), strength).map(|()| interventions)
+    }
+
+    #[test]
+    fn a_vector_is_added_to_every_row_at_its_point_only() {
+        let mut interventions = add("hook_embed", &[1.0, -2.0], 0.5).unwrap();
+        interventions.add_vector(&spec(), "hook_embed", [0.0, 1.0].into(), 3.0).unwrap();
+        let mut data = [0.0, 0.0, 10.0, 10.0];
+        interventions.apply(HookId(1), &mut data, 2).unwrap();
+        assert_eq!(data, [0.0, 0.0, 10.0, 10.0]);
+        interventions.apply(HookId(0), &mut data, 2).unwrap();
+        assert_eq!(data, [0.5, 2.0, 10.5, 12.0]);
+    }
+
+    #[test]
+    fn a_zero_delta_writes_nothing() {
+        for (vector, strength) in [([1.0, 1.0], 0.0), ([1.0, 1.0], -0.0), ([0.0, 0.0], 5.0)] {
+            assert!(add("hook_embed", &vector, strength).unwrap().is_empty());
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_added_is_refused_with_the_reason() {
+        let message = |result: Result<Interventions, InterventionError>| result.unwrap_err().to_string();
+        let misspelt = message(add("blocks.0.hook_resid_pots", &[0.0; 2], 1.0));
+        assert!(misspelt.ends_with("did you mean \"blocks.0.hook_resid_post\"?"), "{misspelt}");
+        let foreign = message(add("something else", &[0.0; 2], 1.0));
+        assert_eq!(foreign, "unknown hook point \"something else\"");
+        assert!(message(add("blocks.1.attn.hook_pattern", &[0.0; 2], 1.0)).contains("only be read"));
+        let short = add("hook_embed", &[0.0; 3], 1.0).unwrap_err();
+        assert!(matches!(short, InterventionError::WrongLength { expected: 2, found: 3, .. }), "{short}");
+        let infinite = add("hook_embed", &[0.0, f32::INFINITY], 1.0).unwrap_err();
+        assert_eq!(infinite, InterventionError::NotFinite { index: 1 });
+        assert_eq!(add("hook_embed", &[1.0; 2], f32::NAN).unwrap_err(), InterventionError::StrengthNotFinite);
+    }
+}

@@ -1,0 +1,33 @@
+//! Runs many requests through one model at once: continuous batching, sampling and interventions.
+//!
+//! One OS thread per model packs rows of many sequences into each step and calls the model's plugin; requests come in
+//! by [`Engine::submit`] and their text goes out through bounded channels. The crate knows no HTTP, no database and no
+//! async runtime.
+//!
+//! # Layout
+//!
+//! * [`engine`]: the handle to a running engine, and its settings
+//! * [`request`], [`event`], [`error`]: what goes in and what comes out
+//! * [`interventions`]: what a request does to activations
+//! * [`sampling`]: from logits to a token
+//! * [`threads`]: the host's one thread pool
+//! * `worker`: the engine thread, its scheduler and its sequences
+
+pub mod engine;
+pub mod error;
+pub mod event;
+pub mod interventions;
+pub mod request;
+pub mod sampling;
+pub mod threads;
+mod worker;
+
+pub use self::{
+    engine::{Engine, EngineConfig},
+    error::{RequestError, SubmitError},
+    event::{Event, FinishReason},
+    interventions::{InterventionError, Interventions},
+    request::Request,
+    sampling::Sampling,
+    threads::Threads,
+};

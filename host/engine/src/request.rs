@@ -1,0 +1,25 @@
+//! What goes in: one prompt and what to do with it.
+
+use millm_text::StopStrings;
+
+use crate::{interventions::Interventions, sampling::Sampling};
+
+/// One prompt and what to do with it. Yields `choices` independent completions.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Token ids, at least one, each below the model's `d_vocab`.
+    pub prompt: Vec<u32>,
+    /// Completion tokens after which a choice ends with [`FinishReason::Length`](crate::FinishReason::Length). Zero is
+    /// allowed: every choice then ends at once.
+    pub max_tokens: usize,
+    /// OpenAI's `n`, at least one. The prompt is computed once for all of them.
+    pub choices: u32,
+    /// How tokens are drawn. Choice `i` of a seed draws from stream `i` of it, whatever else runs.
+    pub sampling: Sampling,
+    /// Texts at which a choice ends; they are not part of its text.
+    pub stop: StopStrings,
+    /// Tokens at which a choice ends, such as the model's end-of-sequence tokens; they have no text.
+    pub stop_token_ids: Vec<u32>,
+    /// What is done to this request's activations, and to no other's.
+    pub interventions: Interventions,
+}
