@@ -1,0 +1,191 @@
+//! How a request fails: OpenAI's error object, and the one table behind it.
+
+use axum::{
+    Json,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+
+/// A failed request, before or after the first byte of its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ApiError {
+    pub(crate) kind: Kind,
+    /// One or more sentences for people.
+    pub(crate) message: String,
+    /// The parameter at fault, such as `messages[0].role`.
+    pub(crate) param: Option<String>,
+}
+
+/// What went wrong, as far as clients tell things apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    // The body as a whole.
+    InvalidBody,
+    RequestTooLarge,
+    // Single parameters.
+    MissingParameter,
+    UnknownParameter,
+    UnsupportedParameter,
+    UnsupportedValue,
+    InvalidType,
+    InvalidValue,
+    DecimalAboveMax,
+    DecimalBelowMin,
+    IntegerAboveMax,
+    IntegerBelowMin,
+    EmptyArray,
+    ArrayTooLong,
+    StringTooLong,
+    // What the model cannot do.
+    ContextLength,
+    NoChatTemplate,
+    InvalidMessages,
+    // Steering.
+    UnknownHookPoint,
+    ReadOnlyHookPoint,
+    UnknownVector,
+    UnusableVector,
+    InvalidVectorLength,
+    SteeringNotFinite,
+    // Who and where.
+    InvalidApiKey,
+    ModelNotFound,
+    UnknownUrl,
+    MethodNotSupported,
+    // The host.
+    QueueFull,
+    Stopping,
+    ModelFailed,
+    Internal,
+}
+
+/// When a client should try again. The official ones retry 408, 409, 429 and every 5xx unless told otherwise.
+#[derive(Clone, Copy)]
+enum Retry {
+    AsStatusSays,
+    /// After so many seconds.
+    After(u16),
+    /// The same request would fail again.
+    Never,
+}
+
+const REQUEST: &str = "invalid_request_error";
+const RATE: &str = "rate_limit_error";
+const SERVER: &str = "server_error";
+
+impl Kind {
+    /// The error table: status, OpenAI's `type` and `code`, and when to try again.
+    fn row(self) -> (StatusCode, &'static str, Option<&'static str>, Retry) {
+        use StatusCode as S;
+        let refused = |status, code| (status, REQUEST, Some(code), Retry::AsStatusSays);
+        let bad = |code| refused(S::BAD_REQUEST, code);
+        match self {
+            Self::InvalidBody => (S::BAD_REQUEST, REQUEST, None, Retry::AsStatusSays),
+            Self::RequestTooLarge => refused(S::PAYLOAD_TOO_LARGE, "request_too_large"),
+            Self::MissingParameter => bad("missing_required_parameter"),
+            Self::UnknownParameter => bad("unknown_parameter"),
+            Self::UnsupportedParameter => bad("unsupported_parameter"),
+            Self::UnsupportedValue => bad("unsupported_value"),
+            Self::InvalidType => bad("invalid_type"),
+            Self::InvalidValue => bad("invalid_value"),
+            Self::DecimalAboveMax => bad("decimal_above_max_value"),
+            Self::DecimalBelowMin => bad("decimal_below_min_value"),
+            Self::IntegerAboveMax => bad("integer_above_max_value"),
+            Self::IntegerBelowMin => bad("integer_below_min_value"),
+            Self::EmptyArray => bad("empty_array"),
+            Self::ArrayTooLong => bad("array_above_max_length"),
+            Self::StringTooLong => bad("string_above_max_length"),
+            Self::ContextLength => bad("context_length_exceeded"),
+            Self::NoChatTemplate => bad("no_chat_template"),
+            Self::InvalidMessages => bad("invalid_messages"),
+            Self::UnknownHookPoint => bad("unknown_hook_point"),
+            Self::ReadOnlyHookPoint => bad("read_only_hook_point"),
+            Self::UnknownVector => bad("unknown_vector"),
+            Self::UnusableVector => bad("unusable_vector"),
+            Self::InvalidVectorLength => bad("invalid_vector_length"),
+            Self::SteeringNotFinite => bad("steering_not_finite"),
+            Self::InvalidApiKey => refused(S::UNAUTHORIZED, "invalid_api_key"),
+            Self::ModelNotFound => refused(S::NOT_FOUND, "model_not_found"),
+            Self::UnknownUrl => refused(S::NOT_FOUND, "unknown_url"),
+            Self::MethodNotSupported => refused(S::METHOD_NOT_ALLOWED, "method_not_supported"),
+            Self::QueueFull => (S::TOO_MANY_REQUESTS, RATE, Some("queue_full"), Retry::After(1)),
+            Self::Stopping => (S::SERVICE_UNAVAILABLE, SERVER, Some("model_unloading"), Retry::After(5)),
+            Self::ModelFailed => (S::INTERNAL_SERVER_ERROR, SERVER, Some("model_failed"), Retry::Never),
+            Self::Internal => (S::INTERNAL_SERVER_ERROR, SERVER, Some("internal_error"), Retry::Never),
+        }
+    }
+}
+
+impl ApiError {
+    /// A failure that is no single parameter's fault.
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), param: None }
+    }
+
+    /// A failure because of the parameter `param`.
+    pub(crate) fn at(kind: Kind, param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), param: Some(param.into()) }
+    }
+
+    /// A bug. The log has the facts; the client learns that it is not its fault.
+    pub(crate) fn internal() -> Self {
+        Self::new(Kind::Internal, "The server failed on this request. Its log says more.")
+    }
+
+    /// `{"error": {…}}`, which is a response's body and, mid-stream, an event's data.
+    pub(crate) fn body(&self) -> Value {
+        let (_, r#type, code, _) = self.kind.row();
+        json!({ "error": { "message": self.message, "type": r#type, "param": self.param, "code": code } })
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, _, _, retry) = self.kind.row();
+        let mut response = (status, Json(self.body())).into_response();
+        let headers = response.headers_mut();
+        match retry {
+            Retry::AsStatusSays => {}
+            Retry::After(seconds) => {
+                headers.insert(header::RETRY_AFTER, seconds.into());
+            }
+            Retry::Never => {
+                headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
+            }
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_has_all_four_keys() {
+        let error = ApiError::at(Kind::InvalidType, "temperature", "No.").body();
+        let expected = json!({
+            "error": { "message": "No.", "type": "invalid_request_error", "param": "temperature", "code": "invalid_type" }
+        });
+        assert_eq!(error, expected);
+        let error = ApiError::new(Kind::InvalidBody, "No.").body();
+        assert_eq!(error["error"]["code"], Value::Null);
+        assert_eq!(error["error"].as_object().unwrap().len(), 4);
+    }
+
+    #[test]
+    fn clients_are_told_whether_to_try_again() {
+        let header = |kind, name: &str| {
+            let response = ApiError::new(kind, "").into_response();
+            response.headers().get(name).map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(header(Kind::QueueFull, "retry-after").as_deref(), Some("1"));
+        assert_eq!(header(Kind::ModelFailed, "x-should-retry").as_deref(), Some("false"));
+        assert_eq!(header(Kind::InvalidApiKey, "www-authenticate").as_deref(), Some("Bearer"));
+        assert_eq!(header(Kind::InvalidValue, "x-should-retry"), None);
+    }
+}

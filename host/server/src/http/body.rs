@@ -1,0 +1,108 @@
+//! Request bodies: JSON of a bounded size.
+
+use std::time::Duration;
+
+use axum::{
+    body::{BodyDataStream, Bytes, HttpBody},
+    extract::{FromRequest, Request},
+    http::{HeaderMap, header},
+};
+use futures_util::StreamExt;
+use tokio::time::timeout;
+
+use crate::error::{ApiError, Kind};
+
+/// The bytes of a body that claims to be JSON.
+#[derive(Clone, Debug)]
+pub(crate) struct JsonBody(pub(crate) Bytes);
+
+/// Long chats of megabytes exist; nothing a model's context takes is larger.
+const MAX_BYTES: usize = 16 << 20;
+/// How long the rest of a body that is too large may take to arrive.
+const DRAIN_LIMIT: Duration = Duration::from_secs(5);
+
+impl<S: Send + Sync> FromRequest<S> for JsonBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let (head, body) = request.into_parts();
+        // A browser lets any web page send other types to this host without asking first.
+        if !is_json(&head.headers) {
+            let message = "The header `Content-Type` must be `application/json`.";
+            return Err(ApiError::new(Kind::InvalidBody, message));
+        }
+        let announced = body.size_hint().lower();
+        let mut stream = body.into_data_stream();
+        if announced > MAX_BYTES as u64 {
+            // A client that waits to be asked for its body need not send it.
+            if !head.headers.contains_key(header::EXPECT) {
+                drain(stream).await;
+            }
+            return Err(too_large());
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|error| {
+                ApiError::new(Kind::InvalidBody, format!("The body of the request could not be read: {error}."))
+            })?;
+            if bytes.len() + chunk.len() > MAX_BYTES {
+                drain(stream).await;
+                return Err(too_large());
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(Self(bytes.into()))
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// Throws the rest away. Closing the connection on a client that is still sending would reset it before it has read
+/// the answer.
+async fn drain(mut rest: BodyDataStream) {
+    let all = async { while let Some(Ok(_)) = rest.next().await {} };
+    // Whoever takes longer is cut off.
+    let _ = timeout(DRAIN_LIMIT, all).await;
+}
+
+fn too_large() -> ApiError {
+    let message = format!("The body of the request is larger than {} MiB.", MAX_BYTES >> 20);
+    ApiError::new(Kind::RequestTooLarge, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, iter};
+
+    use axum::body::Body;
+    use futures_util::stream;
+
+    use super::*;
+
+    async fn read(content_type: &str, body: Body) -> Result<JsonBody, ApiError> {
+        let request = Request::post("/").header("content-type", content_type).body(body).unwrap();
+        JsonBody::from_request(request, &()).await
+    }
+
+    #[tokio::test]
+    async fn json_has_several_names() {
+        for name in ["application/json", "Application/JSON; charset=utf-8", "application/merge-patch+json"] {
+            assert_eq!(read(name, "{}".into()).await.unwrap().0, "{}");
+        }
+        for name in ["", "text/plain", "application/x-www-form-urlencoded", "text/json+json"] {
+            assert_eq!(read(name, "{}".into()).await.unwrap_err().kind, Kind::InvalidBody, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_without_a_length_is_cut_at_the_limit() {
+        let chunk = Bytes::from(vec![b' '; 1 << 20]);
+        let chunks = |count| Body::from_stream(stream::iter(iter::repeat_n(Ok::<_, Infallible>(chunk.clone()), count)));
+        assert_eq!(read("application/json", chunks(16)).await.unwrap().0.len(), MAX_BYTES);
+        assert_eq!(read("application/json", chunks(17)).await.unwrap_err().kind, Kind::RequestTooLarge);
+    }
+}

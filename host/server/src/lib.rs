@@ -1,0 +1,28 @@
+//! Serves models to OpenAI clients, with interventions per request: all of the `millm` command but its `main`.
+//!
+//! A request becomes data in `openai` (JSON → [`millm_engine::Request`]) and an answer in the same place; between the
+//! two it belongs to the engine. Nothing here waits for a step of a model, and nothing computes on the threads that
+//! serve connections.
+//!
+//! # Layout
+//!
+//! * `cli`, `settings`, `settings/file`: what the user asked for, from flags, environment and `millm.toml`
+//! * `startup`, `shutdown`: the life of the process
+//! * `logging`, `services`: where log lines go, and what plugins may ask of this host
+//! * `models`: the models being served, where they lie and their steering vectors
+//! * `http`: what all URLs have in common: authentication, request ids, bodies, panics
+//! * `openai`: the endpoints under `/v1`
+//! * `error`: how a request fails, and the one table of OpenAI's error codes
+
+mod cli;
+mod error;
+mod http;
+mod logging;
+mod models;
+mod openai;
+mod services;
+mod settings;
+mod shutdown;
+mod startup;
+
+pub use startup::run;

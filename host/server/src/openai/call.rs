@@ -1,0 +1,184 @@
+//! A request that has been read, and how it is answered.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use futures_util::{StreamExt, stream};
+use millm_engine::{Interventions, Request, SubmitError};
+use tokio::task::spawn_blocking;
+
+use super::{
+    fields::Fields,
+    generation::Generation,
+    ignored::Ignored,
+    models,
+    output::{Delivery, Output},
+    response::{Answer, Endpoint, Usage},
+    sampling::SamplingFields,
+    steering,
+    stream::{self as events, Framing},
+    unsupported,
+};
+use crate::{
+    error::{ApiError, Kind},
+    models::{Model, Models},
+};
+
+/// What both endpoints read in the same way.
+#[derive(Debug)]
+pub(crate) struct Common {
+    pub(crate) model: Arc<Model>,
+    sampling: SamplingFields,
+    pub(crate) output: Output,
+    interventions: Interventions,
+}
+
+/// Everything that answering takes.
+#[derive(Debug)]
+pub(crate) struct Call {
+    endpoint: Endpoint,
+    model: Arc<Model>,
+    /// One for each prompt, each with `choices` choices.
+    requests: Vec<Request>,
+    choices: u32,
+    delivery: Delivery,
+    ignored: Ignored,
+}
+
+impl Common {
+    /// `min_tokens` is the least `max_tokens` of the endpoint.
+    pub(crate) fn read(fields: &mut Fields, models: &Models, min_tokens: i128) -> Result<Self, ApiError> {
+        let id = fields.string("model")?;
+        let model = models::find(models, &fields.require("model", id)?)?;
+        unsupported::refuse(fields)?;
+        Ok(Self {
+            model: Arc::clone(model),
+            sampling: SamplingFields::read(fields)?,
+            output: Output::read(fields, min_tokens)?,
+            interventions: steering::read(fields, model.engine.spec(), &model.vectors)?,
+        })
+    }
+
+    /// A call for `prompts`, which came in by `endpoint`.
+    pub(crate) fn into_call(
+        self,
+        endpoint: Endpoint,
+        prompts: Vec<Vec<u32>>,
+        ignored: Ignored,
+    ) -> Result<Call, ApiError> {
+        let Self { model, sampling, output, interventions } = self;
+        let n_ctx = model.engine.n_ctx();
+        let eos = &model.text.eos_token_ids;
+        let request = |prompt: Vec<u32>| {
+            Ok(Request {
+                max_tokens: budget(endpoint, n_ctx, prompt.len(), output.max_tokens)?,
+                choices: output.choices,
+                sampling: sampling.draw(),
+                stop: output.stop.clone(),
+                stop_token_ids: eos.clone(),
+                interventions: interventions.clone(),
+                prompt,
+            })
+        };
+        let requests = prompts.into_iter().map(request).collect::<Result<_, _>>()?;
+        Ok(Call { endpoint, model, requests, choices: output.choices, delivery: output.delivery, ignored })
+    }
+}
+
+/// How many tokens a choice may take.
+fn budget(endpoint: Endpoint, n_ctx: usize, prompt: usize, asked: Option<usize>) -> Result<usize, ApiError> {
+    let room = n_ctx.saturating_sub(prompt);
+    let what = endpoint.prompt_param();
+    let problem = match asked {
+        Some(tokens) if prompt.saturating_add(tokens) <= n_ctx => return Ok(tokens),
+        None if room > 0 => {
+            return Ok(match endpoint {
+                Endpoint::Chat => room,
+                Endpoint::Completions => room.min(16),
+            });
+        }
+        Some(tokens) => format!(
+            "you requested {} tokens ({prompt} in the {what}, {tokens} in the completion). Please reduce the length \
+             of the {what} or the completion.",
+            prompt.saturating_add(tokens)
+        ),
+        None => format!("your {what} resulted in {prompt} tokens. Please reduce the length of the {what}."),
+    };
+    // Clients recognise the beginning of this sentence.
+    let message = format!("This model's maximum context length is {n_ctx} tokens. However, {problem}");
+    Err(ApiError::at(Kind::ContextLength, what, message))
+}
+
+/// Runs `read`, which parses and tokenizes for as long as the body is large, apart from the connections.
+pub(crate) async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    spawn_blocking(read).await.unwrap_or_else(|_| Err(ApiError::internal()))
+}
+
+impl Call {
+    /// Submits the requests and answers with what they yield. Until the engine has said something, a failure still has
+    /// a status of its own.
+    pub(crate) async fn answer(self) -> Result<Response, ApiError> {
+        let Self { endpoint, model, requests, choices, delivery, ignored } = self;
+        let prompt_tokens = requests.iter().map(|request| request.prompt.len()).sum();
+        let all_choices = requests.len() as u32 * choices;
+        let mut generation = Generation::start(&model.engine, requests, choices)
+            .map_err(|error| refused(&error, endpoint.prompt_param()))?;
+        let answer = Answer::new(endpoint, &model, delivery == Delivery::Stream { include_usage: true });
+        let mut response = match delivery {
+            Delivery::Whole => {
+                let (choices, completion_tokens) = generation.collect().await?;
+                Json(answer.whole(choices, Usage { prompt_tokens, completion_tokens })).into_response()
+            }
+            Delivery::Stream { .. } => {
+                let first = generation.next().await.unwrap_or_else(|| Err(ApiError::internal()))?;
+                let framing = Framing { answer, prompt_tokens, choices: all_choices };
+                events::respond(framing, stream::iter([Ok(first)]).chain(generation))
+            }
+        };
+        if let Some(ignored) = ignored.header() {
+            response.headers_mut().insert("x-millm-ignored-params", ignored);
+        }
+        Ok(response)
+    }
+}
+
+fn refused(error: &SubmitError, prompt_param: &str) -> ApiError {
+    let kind = match error {
+        SubmitError::ContextLength { .. } => Kind::ContextLength,
+        SubmitError::EmptyPrompt | SubmitError::InvalidToken { .. } => Kind::InvalidValue,
+        SubmitError::QueueFull { .. } => {
+            return ApiError::new(Kind::QueueFull, format!("Try again later: {error}."));
+        }
+        SubmitError::Stopped => return ApiError::new(Kind::Stopping, format!("Try again later: {error}.")),
+    };
+    ApiError::at(kind, prompt_param, format!("Invalid '{prompt_param}': {error}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chats_may_fill_the_context_and_completions_get_16_tokens() {
+        assert_eq!(budget(Endpoint::Chat, 100, 40, None), Ok(60));
+        assert_eq!(budget(Endpoint::Completions, 100, 40, None), Ok(16));
+        assert_eq!(budget(Endpoint::Completions, 100, 90, None), Ok(10));
+        assert_eq!(budget(Endpoint::Chat, 100, 40, Some(60)), Ok(60));
+        assert_eq!(budget(Endpoint::Completions, 100, 100, Some(0)), Ok(0));
+    }
+
+    #[test]
+    fn more_than_the_context_is_refused_in_words_that_clients_look_for() {
+        for (prompt, asked) in [(100, None), (101, Some(0)), (40, Some(61)), (1, Some(usize::MAX))] {
+            let error = budget(Endpoint::Chat, 100, prompt, asked).unwrap_err();
+            assert_eq!((error.kind, error.param.as_deref()), (Kind::ContextLength, Some("messages")));
+            let expected = "This model's maximum context length is 100 tokens. However, you";
+            assert!(error.message.starts_with(expected), "{}", error.message);
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! `POST /v1/chat/completions`.
+
+use axum::{extract::State, response::Response};
+use millm_text::{ChatInput, TemplateError};
+
+use super::{
+    call::{self, Call, Common},
+    fields::Fields,
+    ignored::Ignored,
+    messages,
+    response::Endpoint,
+};
+use crate::{
+    error::{ApiError, Kind},
+    http::{App, JsonBody},
+    models::{Model, Models},
+};
+
+/// Answers a chat.
+pub(crate) async fn create(State(app): State<App>, JsonBody(body): JsonBody) -> Result<Response, ApiError> {
+    call::blocking(move || read(&body, &app.models)).await?.answer().await
+}
+
+fn read(body: &[u8], models: &Models) -> Result<Call, ApiError> {
+    let mut fields = Fields::parse(body)?;
+    let common = Common::read(&mut fields, models, 1)?;
+    let input = messages::read(&mut fields)?;
+    let ignored = Ignored::of(fields)?;
+    let prompt = prompt(&common.model, &input)?;
+    common.into_call(Endpoint::Chat, vec![prompt], ignored)
+}
+
+/// The chat in tokens, as the model's template writes it. Special tokens are the template's business.
+fn prompt(model: &Model, input: &ChatInput) -> Result<Vec<u32>, ApiError> {
+    let Some(template) = &model.text.chat_template else {
+        let message = format!("The model '{}' has no chat template; use /v1/completions.", model.id);
+        return Err(ApiError::at(Kind::NoChatTemplate, "model", message));
+    };
+    let text = template.render(input).map_err(|error| {
+        let param = match error {
+            TemplateError::CannotContinue(_) => "continue_final_message",
+            TemplateError::Raised(_) | TemplateError::Render(_) => "messages",
+        };
+        ApiError::at(Kind::InvalidMessages, param, format!("Invalid '{param}': {error}"))
+    })?;
+    model
+        .text
+        .tokenizer
+        .encode(&text, false)
+        .map_err(|error| ApiError::at(Kind::InvalidMessages, "messages", format!("Invalid 'messages': {error}.")))
+}

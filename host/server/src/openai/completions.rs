@@ -1,0 +1,72 @@
+//! `POST /v1/completions`.
+
+use axum::{extract::State, response::Response};
+
+use super::{
+    call::{self, Call, Common},
+    fields::Fields,
+    ignored::Ignored,
+    output::Output,
+    prompt,
+    response::Endpoint,
+};
+use crate::{
+    error::{ApiError, Kind},
+    http::{App, JsonBody},
+    models::Models,
+};
+
+/// A bound on prompts times choices, since each is a sequence of the engine.
+const MAX_CHOICES: usize = 2048;
+
+/// Completes prompts.
+pub(crate) async fn create(State(app): State<App>, JsonBody(body): JsonBody) -> Result<Response, ApiError> {
+    call::blocking(move || read(&body, &app.models)).await?.answer().await
+}
+
+fn read(body: &[u8], models: &Models) -> Result<Call, ApiError> {
+    let mut fields = Fields::parse(body)?;
+    let common = Common::read(&mut fields, models, 0)?;
+    refuse_best_of(&mut fields, &common.output)?;
+    let prompts = prompt::read(&mut fields)?;
+    let ignored = Ignored::of(fields)?;
+    if prompts.len() * common.output.choices as usize > MAX_CHOICES {
+        let message = format!("Invalid 'n': {MAX_CHOICES} choices over all prompts are supported.");
+        return Err(ApiError::at(Kind::IntegerAboveMax, "n", message));
+    }
+    let tokens = prompts.into_iter().map(|prompt| prompt.into_tokens(&common.model));
+    let tokens = tokens.collect::<Result<_, _>>()?;
+    common.into_call(Endpoint::Completions, tokens, ignored)
+}
+
+/// Choosing the best of more than are returned takes log-probabilities.
+fn refuse_best_of(fields: &mut Fields, output: &Output) -> Result<(), ApiError> {
+    let n = i128::from(output.choices);
+    match fields.integer("best_of", 0..=i64::MAX.into())? {
+        Some(best_of) if best_of > n => {
+            let message = "Unsupported value: 'best_of' must not be greater than 'n' with this server.";
+            Err(ApiError::at(Kind::UnsupportedValue, "best_of", message))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn best_of_may_not_ask_for_more_than_n() {
+        let check = |best_of, n| {
+            let mut fields = Fields::of(json!({ "best_of": best_of, "n": n }), String::new()).unwrap();
+            let output = Output::read(&mut fields, 0).unwrap();
+            refuse_best_of(&mut fields, &output).map_err(|error| error.kind)
+        };
+        assert_eq!(check(json!(null), 1), Ok(()));
+        assert_eq!(check(json!(2), 2), Ok(()));
+        assert_eq!(check(json!(3), 2), Err(Kind::UnsupportedValue));
+        assert_eq!(check(json!(-1), 1), Err(Kind::IntegerBelowMin));
+    }
+}

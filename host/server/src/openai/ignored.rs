@@ -1,0 +1,82 @@
+//! The keys of a body that mean nothing to this host.
+
+use axum::http::HeaderValue;
+
+use super::fields::{Fields, clip};
+use crate::error::{ApiError, Kind};
+
+/// Foreign keys, which a client is told of: many clients send many, but no one should believe they did something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ignored {
+    names: Vec<String>,
+}
+
+/// The key that only this host knows.
+const OURS: &str = "steering";
+/// Names in the header. More would only make it long.
+const MAX_NAMES: usize = 32;
+
+impl Ignored {
+    /// What was not taken from a body. A name that looks like a misspelt one of ours is refused: who sends it would
+    /// take an unsteered answer for a steered one.
+    pub(crate) fn of(body: Fields) -> Result<Self, ApiError> {
+        let names = body.into_rest();
+        for name in names.iter().filter(|name| name.len() <= OURS.len() + 2) {
+            if strsim::damerau_levenshtein(&name.to_lowercase(), OURS) <= 2 {
+                let message = format!("Unknown parameter: '{name}'. Did you mean '{OURS}'?");
+                return Err(ApiError::at(Kind::UnknownParameter, name.as_str(), message));
+            }
+        }
+        Ok(Self { names })
+    }
+
+    /// The value of `x-millm-ignored-params`. The client decided every byte of the names, so what a header cannot hold is
+    /// replaced.
+    pub(crate) fn header(&self) -> Option<HeaderValue> {
+        let safe = |c: char| if c.is_ascii_graphic() && c != ',' { c } else { '?' };
+        let names = self.names.iter().take(MAX_NAMES);
+        let names = names.map(|name| clip(name).chars().map(safe).collect::<String>()).collect::<Vec<_>>();
+        HeaderValue::try_from(names.join(", ")).ok().filter(|names| !names.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn ignored(value: Value) -> Result<Ignored, ApiError> {
+        Ignored::of(Fields::of(value, String::new())?)
+    }
+
+    fn header(value: Value) -> Option<HeaderValue> {
+        ignored(value).unwrap().header()
+    }
+
+    #[test]
+    fn foreign_keys_are_listed() {
+        assert_eq!(header(json!({ "user": "x", "tools": [], "num_ctx": 5 })).unwrap(), "num_ctx, tools, user");
+        assert_eq!(header(json!({})), None);
+    }
+
+    #[test]
+    fn no_key_breaks_the_header() {
+        let evil = header(json!({ "a\r\nset-cookie: b,c": 1, "é": 2, "": 3 })).unwrap();
+        assert_eq!(evil, ", a??set-cookie:?b?c, ?");
+        let many: serde_json::Map<_, _> = (0..1000).map(|i| (format!("{i}{}", "x".repeat(1000)), json!(1))).collect();
+        assert!(header(many.into()).unwrap().len() < 4096);
+    }
+
+    #[test]
+    fn a_near_miss_of_steering_is_refused() {
+        for key in ["steerng", "Steering", "stering", "steeering", "sterring", "steer_ing"] {
+            let error = ignored(json!({ key: {} })).unwrap_err();
+            assert_eq!((error.kind, error.param.as_deref()), (Kind::UnknownParameter, Some(key)));
+            assert!(error.message.contains("'steering'"), "{}", error.message);
+        }
+        for key in ["steer", "steering_vectors", "streaming"] {
+            assert!(ignored(json!({ key: {} })).is_ok(), "{key}");
+        }
+    }
+}

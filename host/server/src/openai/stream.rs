@@ -1,0 +1,140 @@
+//! An answer as server-sent events.
+
+use std::time::Duration;
+
+use axum::{
+    http::{HeaderValue, header},
+    response::{
+        IntoResponse, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use futures_util::{Stream, StreamExt, stream};
+
+use super::{
+    generation::Progress,
+    response::{Answer, Usage},
+};
+use crate::error::ApiError;
+
+/// How often a client hears of us while no token comes, so that nothing in between closes the connection.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// The parts of a stream besides its news.
+#[derive(Clone, Debug)]
+pub(crate) struct Framing {
+    pub(crate) answer: Answer,
+    pub(crate) prompt_tokens: usize,
+    /// Of all prompts together.
+    pub(crate) choices: u32,
+}
+
+/// A response whose body follows `news`. Ends in `[DONE]`, or in an error and nothing more.
+pub(crate) fn respond(
+    framing: Framing,
+    news: impl Stream<Item = Result<Progress, ApiError>> + Send + 'static,
+) -> Response {
+    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE).text("ping");
+    let mut response = Sse::new(events(framing, news)).keep_alive(keep_alive).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+fn events(
+    framing: Framing,
+    news: impl Stream<Item = Result<Progress, ApiError>> + Send + 'static,
+) -> impl Stream<Item = Result<Event, axum::Error>> + Send + 'static {
+    let data = |value| Event::default().json_data(value);
+    let openings: Vec<_> = (0..framing.choices).filter_map(|index| framing.answer.opening(index)).collect();
+    let rest = news.flat_map(move |news| {
+        let answer = &framing.answer;
+        let events = match news {
+            Ok(Progress::Text { index, text }) => vec![data(answer.text(index, &text))],
+            Ok(Progress::Finished { index, reason }) => vec![data(answer.finish(index, reason.as_str()))],
+            Ok(Progress::Done { completion_tokens }) => {
+                let usage = Usage { prompt_tokens: framing.prompt_tokens, completion_tokens };
+                let done = Ok(Event::default().data("[DONE]"));
+                answer.usage(usage).map(data).into_iter().chain([done]).collect()
+            }
+            Err(error) => vec![data(error.body())],
+        };
+        stream::iter(events)
+    });
+    stream::iter(openings).map(data).chain(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use millm_engine::FinishReason;
+
+    use super::{
+        super::response::{Endpoint, tests::answer},
+        *,
+    };
+    use crate::error::Kind;
+
+    async fn body(endpoint: Endpoint, usage: bool, news: Vec<Result<Progress, ApiError>>) -> (Response<()>, String) {
+        let framing = Framing { answer: answer(endpoint, usage), prompt_tokens: 3, choices: 2 };
+        let (head, body) = respond(framing, stream::iter(news)).into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        (Response::from_parts(head, ()), String::from_utf8(bytes.into()).unwrap())
+    }
+
+    fn news() -> Vec<Result<Progress, ApiError>> {
+        let finished = |index| Ok(Progress::Finished { index, reason: FinishReason::Stop });
+        let text = |index, text: &str| Ok(Progress::Text { index, text: text.into() });
+        let done = Ok(Progress::Done { completion_tokens: 4 });
+        vec![text(1, "a\nb"), text(0, "c"), finished(1), finished(0), done]
+    }
+
+    /// The `choices` of every chunk, then what is no chunk.
+    fn choices(body: &str) -> Vec<String> {
+        let events = body.split_terminator("\n\n").map(|event| event.strip_prefix("data: ").unwrap());
+        let choices = |event: &str| match serde_json::from_str::<serde_json::Value>(event) {
+            Ok(chunk) if chunk.get("choices").is_some() => chunk["choices"].to_string(),
+            _ => event.to_owned(),
+        };
+        events.map(choices).collect()
+    }
+
+    #[tokio::test]
+    async fn a_chat_stream_opens_every_choice_and_ends_in_done() {
+        let (response, body) = body(Endpoint::Chat, false, news()).await;
+        assert_eq!(response.headers()["content-type"], "text/event-stream; charset=utf-8");
+        assert_eq!(response.headers()["cache-control"], "no-cache");
+        assert_eq!(response.headers()["x-accel-buffering"], "no");
+        let chunk = |index, delta, reason| {
+            format!(r#"[{{"index":{index},"delta":{delta},"logprobs":null,"finish_reason":{reason}}}]"#)
+        };
+        let opening = r#"{"role":"assistant","content":""}"#;
+        let expected = [
+            chunk(0, opening, "null"),
+            chunk(1, opening, "null"),
+            chunk(1, r#"{"content":"a\nb"}"#, "null"),
+            chunk(0, r#"{"content":"c"}"#, "null"),
+            chunk(1, "{}", "\"stop\""),
+            chunk(0, "{}", "\"stop\""),
+            "[DONE]".to_owned(),
+        ];
+        assert_eq!(choices(&body), expected);
+    }
+
+    #[tokio::test]
+    async fn usage_is_a_last_chunk_without_choices() {
+        let (_, body) = body(Endpoint::Completions, true, news()).await;
+        let choices = choices(&body);
+        assert_eq!(choices[0], r#"[{"index":1,"text":"a\nb","logprobs":null,"finish_reason":null}]"#);
+        assert_eq!(choices[choices.len() - 2..], ["[]", "[DONE]"]);
+        assert!(body.contains(r#""usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7"#));
+    }
+
+    #[tokio::test]
+    async fn an_error_is_the_last_event() {
+        let news = vec![news().remove(0), Err(ApiError::new(Kind::Stopping, "Stopped."))];
+        let (_, body) = body(Endpoint::Completions, false, news).await;
+        let last = r#"{"error":{"message":"Stopped.","type":"server_error","param":null,"code":"model_unloading"}}"#;
+        assert_eq!(choices(&body)[1..], [last]);
+    }
+}

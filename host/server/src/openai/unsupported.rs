@@ -1,0 +1,137 @@
+//! Parameters that would change the answer and that this host does not know how to honour.
+//!
+//! A client that asks for one gets an error instead of an answer that ignores it. The value that changes nothing is
+//! accepted, since many clients send every parameter they know.
+
+use serde_json::Value;
+
+use super::fields::{Fields, clip};
+use crate::error::{ApiError, Kind};
+
+/// Whether a value asks for nothing.
+type Neutral = fn(&Value) -> bool;
+
+/// Refused unless neutral: the parameter does nothing here.
+const PARAMETERS: &[(&str, Neutral)] = &[
+    ("audio", |_| false),
+    ("bad_words", is_empty),
+    ("frequency_penalty", is_zero),
+    ("grammar", is_empty),
+    ("guided_choice", is_empty),
+    ("guided_grammar", is_empty),
+    ("guided_json", is_empty),
+    ("guided_regex", is_empty),
+    ("ignore_eos", is_false),
+    ("logit_bias", is_empty),
+    ("logprobs", is_false),
+    ("min_tokens", is_zero),
+    ("presence_penalty", is_zero),
+    ("prompt_logprobs", is_false),
+    ("repeat_penalty", is_one),
+    ("repetition_penalty", is_one),
+    ("stop_token_ids", is_empty),
+    ("structured_outputs", is_empty),
+    ("suffix", is_empty),
+    ("top_logprobs", is_zero),
+    ("typical_p", is_one),
+    // Ours, in a later version.
+    ("profile", |_| false),
+    ("steering_scale", is_one),
+];
+
+/// Refused unless neutral: other values of the parameter work.
+const VALUES: &[(&str, Neutral)] = &[
+    ("echo", is_false),
+    ("function_call", is_free_choice),
+    ("modalities", |value| *value == serde_json::json!(["text"])),
+    ("response_format", |value| value["type"] == "text"),
+    ("tool_choice", is_free_choice),
+];
+
+/// Refuses every parameter above that asks for something.
+pub(crate) fn refuse(fields: &mut Fields) -> Result<(), ApiError> {
+    for &(key, neutral) in PARAMETERS {
+        if fields.take(key).is_some_and(|value| !neutral(&value)) {
+            let message = format!("Unsupported parameter: '{key}' is not supported by this server.");
+            return Err(ApiError::at(Kind::UnsupportedParameter, key, message));
+        }
+    }
+    for &(key, neutral) in VALUES {
+        if let Some(value) = fields.take(key).filter(|value| !neutral(value)) {
+            let value = clip(&value.to_string());
+            let message = format!("Unsupported value: '{key}' does not support {value} with this server.");
+            return Err(ApiError::at(Kind::UnsupportedValue, key, message));
+        }
+    }
+    Ok(())
+}
+
+fn is_zero(value: &Value) -> bool {
+    value.as_f64() == Some(0.0)
+}
+
+fn is_one(value: &Value) -> bool {
+    value.as_f64() == Some(1.0)
+}
+
+fn is_false(value: &Value) -> bool {
+    *value == false
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
+    }
+}
+
+/// Whether the model may answer without calling a tool.
+fn is_free_choice(value: &Value) -> bool {
+    *value == "auto" || *value == "none"
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(value: Value) -> Result<(), ApiError> {
+        refuse(&mut Fields::of(value, String::new()).unwrap())
+    }
+
+    #[test]
+    fn values_that_change_nothing_are_accepted() {
+        let neutral = json!({
+            "logprobs": false, "top_logprobs": 0, "presence_penalty": 0, "frequency_penalty": 0.0, "logit_bias": {},
+            "response_format": { "type": "text" }, "echo": false, "suffix": null, "tool_choice": "auto",
+            "modalities": ["text"], "repetition_penalty": 1.0, "stop_token_ids": [], "steering_scale": 1,
+        });
+        assert_eq!(check(neutral), Ok(()));
+    }
+
+    #[test]
+    fn everything_else_is_refused_by_name() {
+        for (key, value, kind) in [
+            ("logprobs", json!(true), Kind::UnsupportedParameter),
+            ("logprobs", json!(0), Kind::UnsupportedParameter),
+            ("top_logprobs", json!(5), Kind::UnsupportedParameter),
+            ("presence_penalty", json!(0.5), Kind::UnsupportedParameter),
+            ("logit_bias", json!({ "5": -100 }), Kind::UnsupportedParameter),
+            ("repetition_penalty", json!(1.1), Kind::UnsupportedParameter),
+            ("suffix", json!("end"), Kind::UnsupportedParameter),
+            ("audio", json!({ "voice": "alloy" }), Kind::UnsupportedParameter),
+            ("echo", json!(true), Kind::UnsupportedValue),
+            ("tool_choice", json!("required"), Kind::UnsupportedValue),
+            ("tool_choice", json!({ "type": "function", "function": { "name": "f" } }), Kind::UnsupportedValue),
+            ("response_format", json!({ "type": "json_object" }), Kind::UnsupportedValue),
+            ("response_format", json!("text"), Kind::UnsupportedValue),
+            ("modalities", json!(["text", "audio"]), Kind::UnsupportedValue),
+        ] {
+            let error = check(json!({ key: value })).unwrap_err();
+            assert_eq!((error.kind, error.param.as_deref()), (kind, Some(key)), "{value}");
+        }
+    }
+}
