@@ -1,0 +1,157 @@
+//! What comes back when all is well.
+
+use millm_tests::{Server, client::streamed_text};
+use serde_json::{Value, json};
+
+use crate::{CHAT, COMPLETIONS, chat, completion, with};
+
+const NO_ARGUMENTS: [&str; 0] = [];
+
+#[test]
+fn models_are_listed_and_found_by_id() {
+    let server = Server::start(&NO_ARGUMENTS);
+    let list = server.get("/v1/models").body;
+    assert_eq!(list["object"], "list");
+    assert_eq!(list["data"][0]["id"], "demo");
+    let model = server.get("/v1/models/demo");
+    assert_eq!((model.status, &model.body), (200, &list["data"][0]));
+    assert_eq!(model.body["object"], "model");
+    assert!(model.body["created"].is_u64() && model.body["owned_by"].is_string());
+}
+
+#[test]
+fn a_chat_answers_with_a_story() {
+    let server = Server::start(&NO_ARGUMENTS);
+    let reply = server.post(CHAT, &chat("Tell me a story about the forest."));
+    assert!(reply.text().len() > 100, "{}", reply.text());
+    let body = &reply.body;
+    assert_eq!(body["object"], "chat.completion");
+    assert!(body["id"].as_str().unwrap().starts_with("chatcmpl-"));
+    let choice = &body["choices"][0];
+    assert_eq!((&choice["index"], &choice["finish_reason"]), (&json!(0), &json!("stop")));
+    assert_eq!(choice["message"]["role"], "assistant");
+    // Strict clients want these keys even where there is nothing to say.
+    assert!(choice["message"].get("refusal").is_some() && choice.get("logprobs").is_some());
+    let usage = &body["usage"];
+    let count = |key: &str| usage[key].as_u64().unwrap();
+    assert_eq!(count("total_tokens"), count("prompt_tokens") + count("completion_tokens"));
+    assert!(!reply.header("x-request-id").is_empty());
+}
+
+#[test]
+fn a_stream_adds_up_to_the_whole_answer() {
+    let server = Server::start(&NO_ARGUMENTS);
+    let body = chat("Tell me a story about music.");
+    let whole = server.post(CHAT, &body);
+    let mut stream = server.stream(CHAT, &with(&body, json!({"stream_options": {"include_usage": true}})));
+    let chunks: Vec<Value> = stream.by_ref().collect();
+    assert!(stream.done);
+    assert_eq!(streamed_text(&chunks, 0), whole.text());
+    assert!(chunks.len() > 10, "{} chunks", chunks.len());
+    let (last, rest) = chunks.split_last().unwrap();
+    assert_eq!(last["choices"], json!([]));
+    assert_eq!(last["usage"], whole.body["usage"]);
+    assert!(rest.iter().all(|chunk| chunk["usage"].is_null() && chunk.get("usage").is_some()));
+    assert!(rest.iter().all(|chunk| chunk["id"] == last["id"] && chunk["object"] == "chat.completion.chunk"));
+    assert_eq!(rest[0]["choices"][0]["delta"]["role"], "assistant");
+    assert_eq!(rest.last().unwrap()["choices"][0]["finish_reason"], "stop");
+    let without: Vec<Value> = server.stream(CHAT, &body).collect();
+    assert!(without.iter().all(|chunk| chunk.get("usage").is_none()));
+}
+
+#[test]
+fn a_completion_takes_every_form_of_prompt() {
+    let server = Server::start(&NO_ARGUMENTS);
+    let ask = |prompt: Value| server.post(COMPLETIONS, &with(&completion(""), json!({"prompt": prompt})));
+    let (first, second) = (ask(json!("Once upon a time")), ask(json!("The old king")));
+    assert_eq!(first.body["object"], "text_completion");
+    assert_ne!(first.text(), second.text());
+    let both = ask(json!(["Once upon a time", "The old king"]));
+    assert_eq!(both.texts(), [first.text(), second.text()]);
+    let tokens = |reply: &millm_tests::Reply| reply.body["usage"]["prompt_tokens"].as_u64().unwrap();
+    assert_eq!(tokens(&both), tokens(&first) + tokens(&second));
+    let ids = ask(json!([10, 20, 30]));
+    assert_eq!(tokens(&ids), 3, "token ids are taken as they are");
+    assert_eq!(ask(json!([[10, 20, 30], [40, 50]])).texts()[0], ids.text());
+}
+
+#[test]
+fn choices_are_numbered_by_prompt_and_then_by_n() {
+    let server = Server::start(&NO_ARGUMENTS);
+    let body = json!({
+        "model": "demo", "prompt": ["Once upon a time", "The old king"], "n": 3, "seed": 4, "max_tokens": 12,
+    });
+    let reply = server.post(COMPLETIONS, &body);
+    let indices: Vec<_> = reply.body["choices"].as_array().unwrap().iter().map(|choice| &choice["index"]).collect();
+    assert_eq!(indices, [0, 1, 2, 3, 4, 5].map(|index| json!(index)).iter().collect::<Vec<_>>());
+    let texts = reply.texts();
+    assert_ne!(texts[0], texts[1], "choices are drawn independently");
+    let second = server.post(COMPLETIONS, &with(&body, json!({"prompt": "The old king"})));
+    assert_eq!(texts[3..], second.texts(), "a prompt gets the same alone");
+    let chunks: Vec<Value> = server.stream(COMPLETIONS, &body).collect();
+    for (index, text) in texts.iter().enumerate() {
+        assert_eq!(streamed_text(&chunks, index as u64), *text);
+    }
+}
+
+#[test]
+fn a_seed_decides_what_is_drawn() {
+    let server = Server::start(&NO_ARGUMENTS);
+    let ask = |seed: i64| {
+        let body = with(&chat("Tell me a story."), json!({"temperature": 1, "seed": seed}));
+        server.post(CHAT, &body).text().to_owned()
+    };
+    assert_eq!(ask(1), ask(1));
+    assert_ne!(ask(1), ask(2));
+    assert_eq!(ask(-1), ask(-1));
+}
+
+#[test]
+fn a_stop_string_never_shows_whole_or_in_part() {
+    let server = Server::start(&NO_ARGUMENTS);
+    let body = chat("Tell me a story about winter.");
+    let whole = server.post(CHAT, &body).text().to_owned();
+    // From the middle of one word to the middle of a later one.
+    let stop: String = whole.chars().skip(42).take(13).collect();
+    let body = with(&body, json!({"stop": [stop, "never to be seen"]}));
+    let cut = server.post(CHAT, &body);
+    assert_eq!(cut.text(), &whole[..whole.find(&stop).unwrap()]);
+    assert_eq!(cut.body["choices"][0]["finish_reason"], "stop");
+    let chunks: Vec<Value> = server.stream(CHAT, &body).collect();
+    assert_eq!(streamed_text(&chunks, 0), cut.text());
+}
+
+#[test]
+fn max_tokens_ends_an_answer() {
+    let server = Server::start(&NO_ARGUMENTS);
+    for key in ["max_tokens", "max_completion_tokens"] {
+        let reply = server.post(CHAT, &with(&chat("Tell me a story."), json!({key: 5})));
+        assert_eq!(reply.body["usage"]["completion_tokens"], 5);
+        assert_eq!(reply.body["choices"][0]["finish_reason"], "length");
+    }
+}
+
+#[test]
+fn content_parts_and_the_developer_role_are_understood() {
+    let server = Server::start(&NO_ARGUMENTS);
+    let plain = server.post(CHAT, &with(&chat(""), json!({"messages": [
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "Tell me a story."},
+    ]})));
+    let parts = server.post(CHAT, &with(&chat(""), json!({"messages": [
+        {"role": "developer", "content": [{"type": "text", "text": "Be "}, {"type": "text", "text": "kind."}]},
+        {"role": "user", "content": [{"type": "text", "text": "Tell me a story."}]},
+    ]})));
+    assert_eq!(parts.text(), plain.text());
+}
+
+#[test]
+fn foreign_keys_are_ignored_and_listed() {
+    let server = Server::start(&NO_ARGUMENTS);
+    let body = chat("Tell me a story.");
+    let foreign = with(&body, json!({"mirostat": 2, "num_ctx": 4096, "user": "someone"}));
+    let reply = server.post(CHAT, &foreign);
+    assert_eq!(reply.text(), server.post(CHAT, &body).text());
+    let listed = reply.header("x-millm-ignored-params");
+    assert!(listed.contains("mirostat") && listed.contains("num_ctx"), "{listed}");
+}

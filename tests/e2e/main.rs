@@ -1,0 +1,46 @@
+//! The binary over HTTP, as its users meet it.
+
+mod answers;
+mod batching;
+mod demo;
+mod lifecycle;
+mod plugins;
+mod refusals;
+mod startup;
+mod steering;
+
+use serde_json::{Value, json};
+
+/// The two endpoints that complete text.
+const CHAT: &str = "/v1/chat/completions";
+const COMPLETIONS: &str = "/v1/completions";
+
+/// A greedy chat of one message.
+fn chat(message: &str) -> Value {
+    json!({"model": "demo", "messages": [{"role": "user", "content": message}], "temperature": 0})
+}
+
+/// A greedy completion of one text.
+fn completion(prompt: &str) -> Value {
+    json!({"model": "demo", "prompt": prompt, "temperature": 0, "max_tokens": 40})
+}
+
+/// `body` with further keys.
+fn with(body: &Value, more: Value) -> Value {
+    let mut body = body.clone();
+    if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
+        body.extend(more);
+    }
+    body
+}
+
+/// Steering by one of the demo's vectors.
+fn steering(name: &str, strength: f64) -> Value {
+    json!({"vectors": [{"hook_point": "blocks.2.hook_resid_post", "name": name, "strength": strength}]})
+}
+
+/// Steering that no model survives: infinite activations, which a norm then turns into NaN.
+fn absurd_steering() -> Value {
+    let vector = json!({"hook_point": "blocks.2.hook_resid_post", "values": vec![1.0; 128], "strength": 3e38});
+    json!({"vectors": [vector, vector]})
+}

@@ -1,0 +1,119 @@
+//! Steering by a field of the request.
+
+use millm_tests::Server;
+use serde_json::{Value, json};
+
+use crate::{CHAT, COMPLETIONS, absurd_steering, chat, completion, steering, with};
+
+const NO_ARGUMENTS: [&str; 0] = [];
+
+fn both_endpoints() -> [(&'static str, Value); 2] {
+    [(CHAT, chat("Tell me a story.")), (COMPLETIONS, completion("Once upon a time"))]
+}
+
+#[test]
+fn a_vector_changes_the_answer_and_strength_zero_does_not() {
+    let server = Server::start(&NO_ARGUMENTS);
+    for (path, body) in both_endpoints() {
+        let plain = server.post(path, &body);
+        let steered = server.post(path, &with(&body, json!({"steering": steering("sea", 6.0)})));
+        assert_ne!(steered.text(), plain.text());
+        let zero = server.post(path, &with(&body, json!({"steering": steering("sea", 0.0)})));
+        assert_eq!(zero.text(), plain.text());
+        let none = server.post(path, &with(&body, json!({"steering": {"vectors": []}})));
+        assert_eq!(none.text(), plain.text());
+    }
+}
+
+#[test]
+fn values_in_the_body_equal_the_vector_of_that_name() {
+    let server = Server::start(&NO_ARGUMENTS);
+    let path = millm_tests::folders::demo_model().join("vectors/sea.safetensors");
+    let bytes = std::fs::read(path).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let (_, tensor) = tensors.iter().next().unwrap();
+    let values: Vec<f32> =
+        tensor.data().chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect();
+    for (path, body) in both_endpoints() {
+        let named = server.post(path, &with(&body, json!({"steering": steering("sea", 6.0)})));
+        let inline = json!({"vectors": [
+            {"hook_point": "blocks.2.hook_resid_post", "values": values, "strength": 6.0},
+        ]});
+        assert_eq!(server.post(path, &with(&body, json!({"steering": inline}))).text(), named.text());
+    }
+}
+
+#[test]
+fn vectors_of_the_data_folder_have_names_too() {
+    let sea = millm_tests::folders::demo_model().join("vectors/sea.safetensors");
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().join("vectors");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::copy(sea, folder.join("ocean.safetensors")).unwrap();
+    std::fs::write(folder.join("broken.safetensors"), b"nonsense").unwrap();
+    let server = Server::start_with(|command| command.env("MILLM_DATA_DIR", data.path()).arg("--data-dir").arg(data.path()));
+    let body = chat("Tell me a story.");
+    let ask = |name| server.post(CHAT, &with(&body, json!({"steering": steering(name, 6.0)})));
+    assert_eq!(ask("ocean").text(), ask("sea").text());
+    let broken = ask("broken");
+    assert_eq!(broken.status, 400);
+    assert!(broken.error()["message"].as_str().unwrap().contains("broken"), "{}", broken.body);
+}
+
+#[test]
+fn steering_that_cannot_be_done_is_refused_with_its_place() {
+    let server = Server::start(&NO_ARGUMENTS);
+    let vector = |more: Value| {
+        let base = json!({"hook_point": "blocks.2.hook_resid_post", "name": "sea", "strength": 6.0});
+        json!({"vectors": [base, with(&base, more)]})
+    };
+    let without = |key: &str, more: Value| {
+        let mut steering = vector(more);
+        steering["vectors"][1].as_object_mut().unwrap().remove(key);
+        steering
+    };
+    for (steering, param, message) in [
+        (vector(json!({"hook_point": "blocks.2.hook_resid_pots"})), "hook_point", "blocks.2.hook_resid_post"),
+        (vector(json!({"hook_point": "blocks.99.hook_resid_post"})), "hook_point", "unknown hook point"),
+        (vector(json!({"hook_point": 5})), "hook_point", ""),
+        (without("hook_point", json!({})), "hook_point", ""),
+        (vector(json!({"name": "see"})), "name", "sea"),
+        (vector(json!({"name": "../../etc/passwd"})), "name", ""),
+        (vector(json!({"values": [1.0]})), "", ""),
+        (without("name", json!({})), "", ""),
+        (without("name", json!({"values": [0.5, 0.5, 0.5]})), "values", "3"),
+        (without("name", json!({"values": [0.5, null]})), "values", ""),
+        (without("name", json!({"values": [0.5, 1e39]})), "values", ""),
+        (vector(json!({"strength": "strong"})), "strength", ""),
+        (vector(json!({"strength": 1e39})), "strength", ""),
+        (vector(json!({"strenght": 2.0})), "strenght", ""),
+    ] {
+        for (path, body) in both_endpoints() {
+            let reply = server.post(path, &with(&body, json!({"steering": steering})));
+            let error = reply.error();
+            assert_eq!(reply.status, 400, "{error:#}");
+            let place = error["param"].as_str().unwrap();
+            assert!(place.starts_with("steering.vectors[1]") && place.ends_with(param), "{error:#}");
+            assert!(error["message"].as_str().unwrap().contains(message), "{error:#}");
+        }
+    }
+    for (body, param) in [
+        (json!({"steering": {"vektors": []}}), "steering"),
+        (json!({"steering": []}), "steering"),
+        (json!({"steering": {"vectors": {}}}), "steering.vectors"),
+        (json!({"steerng": steering("sea", 6.0)}), "steerng"),
+    ] {
+        let reply = server.post(CHAT, &with(&chat("Tell me a story."), body));
+        assert_eq!(reply.status, 400, "{:#}", reply.body);
+        assert!(reply.error()["param"].as_str().unwrap().starts_with(param), "{:#}", reply.body);
+    }
+}
+
+#[test]
+fn a_strength_that_breaks_the_model_is_an_error_that_says_so() {
+    let server = Server::start(&NO_ARGUMENTS);
+    let reply = server.post(CHAT, &with(&chat("Tell me a story."), json!({"steering": absurd_steering()})));
+    assert!(reply.status >= 400, "{:#}", reply.body);
+    assert!(reply.error()["message"].as_str().unwrap().contains("strength"), "{:#}", reply.body);
+    assert_eq!(server.post(CHAT, &chat("Tell me a story.")).status, 200);
+}

@@ -1,0 +1,5 @@
+//! The engine over the demo model and the real plugin, without HTTP.
+
+mod isolation;
+mod pressure;
+mod support;
