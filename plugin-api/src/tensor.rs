@@ -3,7 +3,7 @@
 use std::{marker::PhantomData, ptr};
 
 use crate::{
-    abi::types::RawTensor,
+    abi::raw_tensor::RawTensor,
     error::{ErrorKind, PluginError, Result},
 };
 

@@ -134,14 +134,26 @@ fn max_tokens_ends_an_answer() {
 #[test]
 fn content_parts_and_the_developer_role_are_understood() {
     let server = Server::start(&NO_ARGUMENTS);
-    let plain = server.post(CHAT, &with(&chat(""), json!({"messages": [
-        {"role": "system", "content": "Be kind."},
-        {"role": "user", "content": "Tell me a story."},
-    ]})));
-    let parts = server.post(CHAT, &with(&chat(""), json!({"messages": [
-        {"role": "developer", "content": [{"type": "text", "text": "Be "}, {"type": "text", "text": "kind."}]},
-        {"role": "user", "content": [{"type": "text", "text": "Tell me a story."}]},
-    ]})));
+    let plain = server.post(
+        CHAT,
+        &with(
+            &chat(""),
+            json!({"messages": [
+                {"role": "system", "content": "Be\nkind."},
+                {"role": "user", "content": "Tell me a story."},
+            ]}),
+        ),
+    );
+    let parts = server.post(
+        CHAT,
+        &with(
+            &chat(""),
+            json!({"messages": [
+                {"role": "developer", "content": [{"type": "text", "text": "Be"}, {"type": "text", "text": "kind."}]},
+                {"role": "user", "content": [{"type": "text", "text": "Tell me a story."}]},
+            ]}),
+        ),
+    );
     assert_eq!(parts.text(), plain.text());
 }
 

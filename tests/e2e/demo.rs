@@ -2,7 +2,7 @@
 
 use millm_tests::{
     Server,
-    demo::{rate, words_of},
+    demo::{rate, vector, words_of},
 };
 use serde_json::{Value, json};
 
@@ -46,12 +46,7 @@ fn mean_rate(server: &Server, words: &[String], steering: Option<Value>) -> f64 
 
 /// A vector of the same norm as the one of that name, in a direction that means nothing.
 fn random_like(name: &str) -> Vec<f32> {
-    let path = millm_tests::folders::demo_model().join(format!("vectors/{name}.safetensors"));
-    let bytes = std::fs::read(path).unwrap();
-    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    let (_, tensor) = tensors.iter().next().unwrap();
-    let vector: Vec<f32> =
-        tensor.data().chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect();
+    let vector = vector(name);
     let norm = |vector: &[f32]| vector.iter().map(|x| x * x).sum::<f32>().sqrt();
     let mut state = 1_u32;
     let random: Vec<f32> = vector

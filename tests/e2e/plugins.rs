@@ -63,7 +63,12 @@ fn neighbours_of_a_panicking_request_get_their_answers() {
     let alone: Vec<String> = [400, 500, 600].iter().map(|first| ask(&server, *first).text().to_owned()).collect();
     for _ in 0..20 {
         let replies: Vec<_> = std::thread::scope(|scope| {
-            let asked = [400, 290, 500, 600].map(|first| scope.spawn({ let server = &server; move || ask(server, first) }));
+            let asked = [400, 290, 500, 600].map(|first| {
+                scope.spawn({
+                    let server = &server;
+                    move || ask(server, first)
+                })
+            });
             asked.into_iter().map(|reply| reply.join().unwrap()).collect()
         });
         assert_eq!(replies[1].status, 500, "{:#}", replies[1].body);

@@ -41,8 +41,8 @@ fn config(changes: Value) -> impl FnOnce(&std::path::Path) {
 fn a_model_whose_config_and_weights_disagree_is_refused_by_name() {
     for (changes, expected) in [
         (json!({"num_hidden_layers": 7}), &["model.layers.6.", "is missing"][..]),
-        (json!({"hidden_size": 256, "head_dim": null}), &["model.embed_tokens.weight", "expected", "256"]),
-        (json!({"vocab_size": 2047}), &["model.embed_tokens.weight", "2047", "2048"]),
+        (json!({"hidden_size": 256, "head_dim": null}), &["model.embed_tokens.weight", "should have shape", "256"]),
+        (json!({"vocab_size": 2047}), &["model.embed_tokens.weight", "should have shape [2047, 128], found ["]),
         (json!({"num_key_value_heads": 3}), &["config.json", "num_key_value_heads"]),
         (json!({"num_attention_heads": 0}), &["config.json", "num_attention_heads"]),
         (json!({"num_attention_heads": null}), &["config.json", "num_attention_heads is missing"]),
@@ -57,7 +57,7 @@ fn a_model_whose_config_and_weights_disagree_is_refused_by_name() {
         (json!({"model_type": null}), &["config.json", "model_type"]),
     ] {
         let message = refused_demo(config(changes.clone()));
-        for part in expected.iter().filter(|part| **part != "expected") {
+        for part in expected {
             assert!(message.contains(part), "{changes}: no {part:?} in {message}");
         }
     }
@@ -136,8 +136,7 @@ fn a_flag_wins_over_the_environment_which_wins_over_the_file() {
     let ids = |server: &Server| server.get("/v1/models").body["data"][0]["id"].as_str().unwrap().to_owned();
     let server = Server::start_with(|command| command.arg("--config").arg(&settings));
     assert_eq!(ids(&server), "file");
-    let server =
-        Server::start_with(|command| command.arg("--config").arg(&settings).env("MILLM_MODEL", &environment));
+    let server = Server::start_with(|command| command.arg("--config").arg(&settings).env("MILLM_MODEL", &environment));
     assert_eq!(ids(&server), "environment");
     let server = Server::start_with(|command| {
         command.arg("--config").arg(&settings).env("MILLM_MODEL", &environment).arg("--model").arg(&flag)

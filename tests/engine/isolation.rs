@@ -36,8 +36,7 @@ fn company_changes_nothing() {
     assert_ne!(alone[0], alone[1], "steering has an effect");
     assert_ne!(alone[2], alone[3], "seeds have an effect");
     for _ in 0..3 {
-        let events: Vec<_> =
-            mixed(&rig).into_iter().map(|request| rig.engine.submit(request).unwrap()).collect();
+        let events: Vec<_> = mixed(&rig).into_iter().map(|request| rig.engine.submit(request).unwrap()).collect();
         let readers: Vec<_> = events.into_iter().map(|events| thread::spawn(move || collect(events))).collect();
         let together: Vec<_> = readers.into_iter().map(|reader| reader.join().unwrap()).collect();
         assert_eq!(together, alone);
@@ -74,8 +73,7 @@ fn a_stop_string_ends_the_text_before_it() {
     let whole = rig.run(rig.request("Once upon a time", 40)).remove(0).text;
     let words: Vec<&str> = whole.split_inclusive(' ').collect();
     let stop = words[5..7].concat();
-    let stopped =
-        Request { stop: StopStrings::new(&[stop.as_str()]).unwrap(), ..rig.request("Once upon a time", 40) };
+    let stopped = Request { stop: StopStrings::new(&[stop.as_str()]).unwrap(), ..rig.request("Once upon a time", 40) };
     let outcome = rig.run(stopped).remove(0);
     assert_eq!(outcome.reason, FinishReason::Stop);
     assert_eq!(outcome.text, whole[..whole.find(&stop).unwrap()]);

@@ -30,7 +30,8 @@ pub(crate) struct Folders {
 
 impl Folders {
     pub(crate) fn find() -> Result<Self> {
-        let metadata = command(&["metadata", "--format-version", "1", "--no-deps"]).stderr(Stdio::inherit()).output()?;
+        let metadata =
+            command(&["metadata", "--format-version", "1", "--no-deps"]).stderr(Stdio::inherit()).output()?;
         ensure!(metadata.status.success(), "`cargo metadata` failed");
         let metadata: Value = serde_json::from_slice(&metadata.stdout)?;
         let folder = |field: &str| metadata[field].as_str().map(PathBuf::from).context("cargo named no folder");

@@ -1,4 +1,4 @@
-//! The handle to a running engine, and its settings.
+//! The handle to a running engine.
 
 use std::{
     fmt,
@@ -16,31 +16,12 @@ use millm_text::Tokenizer;
 use tokio::sync::mpsc;
 
 use crate::{
+    config::EngineConfig,
     error::SubmitError,
     event::Event,
     request::Request,
     worker::{Command, Submission, Worker, events_per_step},
 };
-
-/// Bounds of an engine.
-#[derive(Clone, Debug, PartialEq)]
-pub struct EngineConfig {
-    /// Rows per step over all sequences. Long prompts are cut into chunks of what is left after the running sequences
-    /// had their row, so this bounds how long a step can take.
-    pub step_tokens: usize,
-    /// Sequences that run at once; more wait.
-    pub max_sequences: usize,
-    /// Requests that wait at once; more are refused.
-    pub max_waiting: usize,
-    /// How long a reader may leave its full channel unread before its request is ended.
-    pub stall_limit: Duration,
-}
-
-impl Default for EngineConfig {
-    fn default() -> Self {
-        Self { step_tokens: 256, max_sequences: 64, max_waiting: 1024, stall_limit: Duration::from_secs(60) }
-    }
-}
 
 /// Events that a request may be ahead of its reader.
 const CHANNEL_CAPACITY: usize = 64;

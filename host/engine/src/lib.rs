@@ -6,13 +6,14 @@
 //!
 //! # Layout
 //!
-//! * [`engine`]: the handle to a running engine, and its settings
+//! * [`engine`], [`config`]: the handle to a running engine, and its settings
 //! * [`request`], [`event`], [`error`]: what goes in and what comes out
 //! * [`interventions`]: what a request does to activations
 //! * [`sampling`]: from logits to a token
 //! * [`threads`]: the host's one thread pool
 //! * `worker`: the engine thread, its scheduler and its sequences
 
+pub mod config;
 pub mod engine;
 pub mod error;
 pub mod event;
@@ -23,7 +24,8 @@ pub mod threads;
 mod worker;
 
 pub use self::{
-    engine::{Engine, EngineConfig},
+    config::EngineConfig,
+    engine::Engine,
     error::{RequestError, SubmitError},
     event::{Event, FinishReason},
     interventions::{InterventionError, Interventions},

@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 use self::choice::Choice;
 pub(crate) use self::choice::events_per_step;
 use crate::{
-    engine::EngineConfig,
+    config::EngineConfig,
     error::RequestError,
     event::{Event, FinishReason},
     request::Request,

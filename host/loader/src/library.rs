@@ -22,10 +22,8 @@ pub fn open(path: &Path) -> Result<LoadedPlugin, Rejection> {
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map_err(refuse)?;
     // SAFETY: the symbol is only used as an address.
     let symbol = unsafe { library.get::<*mut c_void>(LoadedPlugin::SYMBOL.as_bytes()) }.map_err(refuse)?;
-    let address = NonNull::new(symbol.into_raw()).ok_or_else(|| Rejection::Open {
-        path: path.to_owned(),
-        message: "its root module has no address".into(),
-    })?;
+    let address = NonNull::new(symbol.into_raw())
+        .ok_or_else(|| Rejection::Open { path: path.to_owned(), message: "its root module has no address".into() })?;
     mem::forget(library);
     // SAFETY: the address is that of the symbol, in a library that was just leaked.
     unsafe { LoadedPlugin::from_symbol(address) }

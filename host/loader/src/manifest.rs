@@ -79,7 +79,10 @@ mod tests {
     fn a_manifest_names_the_library() {
         let text = "[plugin]\nname = \"llama\"\nversion = \"1.2.3\"\nkind = \"native\"\nentry = \"liba.so\"\n";
         let manifest = read(text).unwrap();
-        assert_eq!((manifest.name.as_str(), manifest.entry.as_str(), manifest.kind), ("llama", "liba.so", Kind::Native));
+        assert_eq!(
+            (manifest.name.as_str(), manifest.entry.as_str(), manifest.kind),
+            ("llama", "liba.so", Kind::Native)
+        );
     }
 
     #[test]

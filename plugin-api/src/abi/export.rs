@@ -8,15 +8,15 @@ use abi_stable::{
 
 pub use abi_stable::{library::LibHeader, std_types::RVec};
 
-pub use super::{
-    module::PluginModuleRef,
-    objects::BoxedArchitecture,
-    types::{ErrorAbi, InfoAbi},
-};
 use super::{
     guard::{contain, log_panics_to},
     module::PluginModule,
     services::{self, BoxedServices},
+};
+pub use super::{
+    module::PluginModuleRef,
+    objects::BoxedArchitecture,
+    types::{ErrorAbi, InfoAbi},
 };
 
 /// The header that the host finds. `constructor` must be a function that returns [`root`].

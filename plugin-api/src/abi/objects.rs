@@ -9,8 +9,9 @@ use abi_stable::{
 
 use super::{
     guard::{Guarded, contain},
+    raw_tensor::RawTensor,
     services::{self, BoxedServices},
-    types::{BatchAbi, ErrorAbi, LoadAbi, PagesAbi, RawTensor, SpecAbi},
+    types::{BatchAbi, ErrorAbi, LoadAbi, PagesAbi, SpecAbi},
 };
 use crate::{
     architecture::{Architecture, Model},
@@ -51,8 +52,7 @@ pub trait ModelAbi: Send + Sync + 'static {
     fn sequence_bytes(&self, sequence: u64) -> RResult<usize, ErrorAbi>;
     fn sequence_drop(&self, sequence: u64) -> RResult<(), ErrorAbi>;
     #[sabi(last_prefix_field)]
-    fn forward(&self, batch: BatchAbi<'_>, visitor: BorrowedVisitor<'_>, logits: RawTensor)
-    -> RResult<(), ErrorAbi>;
+    fn forward(&self, batch: BatchAbi<'_>, visitor: BorrowedVisitor<'_>, logits: RawTensor) -> RResult<(), ErrorAbi>;
 }
 
 /// The host's object behind [`Hooks`](crate::Hooks).
@@ -81,9 +81,9 @@ impl<A: Architecture> ArchitectureAbi for Guarded<A> {
         let options = LoadOptions { kv_bytes: request.kv_bytes };
         let host = services::import(services);
         // A panic in `load` leaves nothing behind but `&self`, so it does not poison the architecture.
-        let model = self.get().and_then(|architecture| {
-            contain("the architecture", || architecture.load(&files, &options, &host))
-        });
+        let model = self
+            .get()
+            .and_then(|architecture| contain("the architecture", || architecture.load(&files, &options, &host)));
         answer(model.map(erase_model))
     }
 }

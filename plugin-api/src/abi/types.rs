@@ -14,23 +14,6 @@ use crate::{
     tensor::DType,
 };
 
-/// See [`TensorMut`](crate::TensorMut).
-#[repr(C)]
-#[derive(StableAbi, Clone, Copy, Debug)]
-pub struct RawTensor {
-    pub data: *mut c_void,
-    /// The device's stream that the data is ordered on; null on the CPU.
-    pub stream: *mut c_void,
-    pub shape: [u64; 4],
-    /// In elements, not bytes.
-    pub strides: [i64; 4],
-    pub rank: u32,
-    pub dtype: u16,
-    pub device_kind: u16,
-    pub device_index: u16,
-    pub reserved: u16,
-}
-
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct ErrorAbi {
@@ -146,21 +129,13 @@ pub struct PagesAbi {
 
 impl From<PageUsage> for PagesAbi {
     fn from(usage: PageUsage) -> Self {
-        Self {
-            page_tokens: usage.page_tokens,
-            pages_total: usage.pages_total,
-            pages_free: usage.pages_free,
-        }
+        Self { page_tokens: usage.page_tokens, pages_total: usage.pages_total, pages_free: usage.pages_free }
     }
 }
 
 impl From<PagesAbi> for PageUsage {
     fn from(usage: PagesAbi) -> Self {
-        Self {
-            page_tokens: usage.page_tokens,
-            pages_total: usage.pages_total,
-            pages_free: usage.pages_free,
-        }
+        Self { page_tokens: usage.page_tokens, pages_total: usage.pages_total, pages_free: usage.pages_free }
     }
 }
 

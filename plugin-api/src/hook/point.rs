@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused() {
-        for text in ["", "blocks.", "blocks.x.hook_z", "blocks.1", "blocks.01.hook_z", "blocks.+1.hook_z", "blocks.-1.a"]
+        for text in
+            ["", "blocks.", "blocks.x.hook_z", "blocks.1", "blocks.01.hook_z", "blocks.+1.hook_z", "blocks.-1.a"]
         {
             assert!(text.parse::<HookPoint>().is_err(), "{text:?}");
         }

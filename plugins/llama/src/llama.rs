@@ -33,9 +33,8 @@ fn decoder(config: &Config) -> Result<Decoder> {
     let n_heads = config.size("num_attention_heads")?;
     let n_key_value_heads = config.size_if_any("num_key_value_heads")?.unwrap_or(n_heads);
     if !n_heads.is_multiple_of(n_key_value_heads) {
-        let message = format!(
-            "num_attention_heads {n_heads} is not a multiple of num_key_value_heads {n_key_value_heads}"
-        );
+        let message =
+            format!("num_attention_heads {n_heads} is not a multiple of num_key_value_heads {n_key_value_heads}");
         return Err(config.error(message));
     }
     let d_head = match config.size_if_any("head_dim")? {

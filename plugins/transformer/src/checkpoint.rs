@@ -36,9 +36,15 @@ pub struct Tensor {
 
 #[derive(Clone, Debug)]
 enum Bytes {
-    Mapped { file: Arc<Mmap>, range: Range<usize> },
+    Mapped {
+        file: Arc<Mmap>,
+        range: Range<usize>,
+    },
     /// Old files do not align their data; such tensors are copied to where they can be read as numbers.
-    Copied { words: Arc<[u64]>, len: usize },
+    Copied {
+        words: Arc<[u64]>,
+        len: usize,
+    },
 }
 
 impl Bytes {
@@ -165,8 +171,9 @@ fn map_file(path: &Path) -> Result<Vec<(String, Tensor)>> {
     // the documentation says so. Elements are plain numbers, so no other content is unsound.
     let map = unsafe { Mmap::map(&file) }.map_err(|error| io(path, &error))?;
     let map = Arc::new(map);
-    let parsed = SafeTensors::deserialize(&map)
-        .map_err(|error| invalid(format!("{} is not a safetensors file, or truncated", path.display())).caused_by(&error))?;
+    let parsed = SafeTensors::deserialize(&map).map_err(|error| {
+        invalid(format!("{} is not a safetensors file, or truncated", path.display())).caused_by(&error)
+    })?;
     let base = map.as_ptr() as usize;
     let mut tensors = Vec::with_capacity(parsed.len());
     for (name, view) in parsed.iter() {
@@ -199,10 +206,8 @@ mod tests {
 
     /// A file with one f32 tensor `a` of shape [2], and a header as long as `padding` makes it.
     fn file(padding: usize) -> Vec<u8> {
-        let header = format!(
-            "{{\"a\":{{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}{}}}",
-            " ".repeat(padding)
-        );
+        let header =
+            format!("{{\"a\":{{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}{}}}", " ".repeat(padding));
         let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
         bytes.extend(header.as_bytes());
         bytes.extend([1.5_f32, -2.0].iter().flat_map(|number| number.to_le_bytes()));

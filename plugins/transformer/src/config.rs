@@ -89,7 +89,9 @@ impl Config {
     pub fn layers(&self, field: &str) -> Result<usize> {
         match self.size(field)? {
             layers if layers <= MAX_LAYERS => Ok(layers),
-            layers => Err(self.error(format_args!("{}{field} must be at most {MAX_LAYERS}, found {layers}", self.prefix))),
+            layers => {
+                Err(self.error(format_args!("{}{field} must be at most {MAX_LAYERS}, found {layers}", self.prefix)))
+            }
         }
     }
 

@@ -212,9 +212,8 @@ fn add(x: &mut [f32], delta: &[f32]) {
 fn spec(decoder: &Decoder, weights: &Weights, n_ctx: usize) -> ModelSpec {
     let width = decoder.d_model as u32;
     let hook_point = |point| HookPointSpec { point, width, writable: true };
-    let blocks = (0..decoder.n_layers as u32).flat_map(|layer| {
-        BLOCK_SITES.into_iter().map(move |site| HookPoint::block(layer, site))
-    });
+    let blocks = (0..decoder.n_layers as u32)
+        .flat_map(|layer| BLOCK_SITES.into_iter().map(move |site| HookPoint::block(layer, site)));
     let hook_points = std::iter::once(HookPoint::model(HookSite::EMBED)).chain(blocks).map(hook_point).collect();
     ModelSpec {
         model_type: decoder.model_type.clone(),

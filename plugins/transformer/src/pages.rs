@@ -74,7 +74,7 @@ impl Pages {
 
     /// Whether the next row would be written into a page that others hold, too.
     fn shares_last(&self, sequence: &PagedSequence) -> bool {
-        let last = sequence.table.last().filter(|_| sequence.len % PAGE_TOKENS != 0);
+        let last = sequence.table.last().filter(|_| !sequence.len.is_multiple_of(PAGE_TOKENS));
         last.is_some_and(|page| self.holders[*page as usize] > 1)
     }
 

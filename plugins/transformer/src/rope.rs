@@ -80,9 +80,8 @@ impl RopeScaling {
             Some("llama3") => {
                 let (low_freq_factor, high_freq_factor) = (number("low_freq_factor")?, number("high_freq_factor")?);
                 if low_freq_factor >= high_freq_factor {
-                    let message = format!(
-                        "high_freq_factor {high_freq_factor} must be above low_freq_factor {low_freq_factor}"
-                    );
+                    let message =
+                        format!("high_freq_factor {high_freq_factor} must be above low_freq_factor {low_freq_factor}");
                     return Err(scaling.error(message));
                 }
                 Ok(Self::Llama3 {

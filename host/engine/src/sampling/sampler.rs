@@ -32,10 +32,12 @@ impl Sampler {
         }
         let (max, temperature) = (f64::from(logits[best as usize]), f64::from(self.sampling.temperature));
         self.candidates.clear();
-        self.candidates.extend(logits.iter().zip(0..).map(|(logit, token)| Candidate {
-            weight: ((f64::from(*logit) - max) / temperature).exp(),
-            token,
-        }));
+        self.candidates.extend(
+            logits
+                .iter()
+                .zip(0..)
+                .map(|(logit, token)| Candidate { weight: ((f64::from(*logit) - max) / temperature).exp(), token }),
+        );
         candidates::filter(&mut self.candidates, &self.sampling);
         Some(self.draw().unwrap_or(best))
     }

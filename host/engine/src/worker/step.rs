@@ -40,8 +40,7 @@ impl Worker {
         }
         self.logits.resize(logit_rows.len() * self.model.spec().d_vocab as usize, 0.0);
         let mut visitor = Visitor { edited, rows: tokens.len() };
-        let step =
-            Step { tokens: &tokens, sequences: &sequences, logit_rows: &logit_rows, wanted: &self.wanted };
+        let step = Step { tokens: &tokens, sequences: &sequences, logit_rows: &logit_rows, wanted: &self.wanted };
         self.model.forward(&step, &mut visitor, &mut self.logits)
     }
 

@@ -6,11 +6,12 @@ use std::{
 };
 
 use super::{
-    Answer, BorrowedVisitor, ImportedVisitor, ModelAbi, answer,
     super::{
         guard::{Guarded, contain},
-        types::{BatchAbi, PagesAbi, RawTensor, SpecAbi},
+        raw_tensor::RawTensor,
+        types::{BatchAbi, PagesAbi, SpecAbi},
     },
+    Answer, BorrowedVisitor, ImportedVisitor, ModelAbi, answer,
 };
 use crate::{
     architecture::{Model, Sequence},

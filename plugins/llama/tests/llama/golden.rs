@@ -1,7 +1,7 @@
 //! The plugin against transformers (eager attention, f32), on the checkpoints of `tests/golden`.
 
-use millm_plugin_api::HookSet;
 use crate::support::{Golden, Probe, all_points, argmax, assert_close, load, run};
+use millm_plugin_api::HookSet;
 
 const PROMPTS: [&str; 2] = ["p0", "p1"];
 

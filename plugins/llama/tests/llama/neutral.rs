@@ -1,7 +1,7 @@
 //! What a sequence gets does not depend on its neighbours, on how its prompt is cut, or on the number of threads.
 
-use millm_plugin_api::HookSet;
 use crate::support::{Golden, Probe, all_points, assert_same_bits, load, run, run_many};
+use millm_plugin_api::HookSet;
 
 #[test]
 fn cutting_a_prompt_changes_no_bit() {
@@ -15,8 +15,7 @@ fn cutting_a_prompt_changes_no_bit() {
             let sequence = model.new_sequence().unwrap();
             let mut cut = Probe::default();
             let chunks = tokens.chunks(size);
-            let logits: Vec<f32> =
-                chunks.flat_map(|chunk| run(&model, &sequence, chunk, &wanted, &mut cut)).collect();
+            let logits: Vec<f32> = chunks.flat_map(|chunk| run(&model, &sequence, chunk, &wanted, &mut cut)).collect();
             assert_same_bits("logits", &logits, &expected);
             for (point, activation) in &cut.activations {
                 assert_same_bits("activation", activation, &whole.activations[point]);
@@ -48,9 +47,8 @@ fn a_visitor_that_writes_nothing_changes_no_bit() {
     for golden in Golden::all() {
         let model = load(&golden.folder, 1).unwrap();
         let tokens = golden.tokens("p1.tokens");
-        let logits = |wanted: &HookSet, probe: &mut Probe| {
-            run(&model, &model.new_sequence().unwrap(), &tokens, wanted, probe)
-        };
+        let logits =
+            |wanted: &HookSet, probe: &mut Probe| run(&model, &model.new_sequence().unwrap(), &tokens, wanted, probe);
         let (mut none, mut all) = (Probe::default(), Probe::default());
         let unhooked = logits(&HookSet::new(), &mut none);
         assert_same_bits("logits", &logits(&all_points(&model), &mut all), &unhooked);
