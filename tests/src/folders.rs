@@ -11,8 +11,8 @@ use std::{
 ///
 /// If it was not made.
 pub fn bundle() -> PathBuf {
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
-    let folder = target.join("release");
+    // Set by `cargo xtask test`, which knows where builds end up.
+    let folder = env::var_os("MILLM_BUNDLE").map_or_else(|| workspace().join("target/release"), PathBuf::from);
     let complete = folder.join("millm").exists() && folder.join("fixtures/plugins").exists();
     assert!(complete, "{} is not complete; run the tests by `cargo xtask test`", folder.display());
     folder

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -17,7 +17,12 @@ fn command(arguments: &[&str]) -> Command {
 
 /// Runs cargo with its output going where ours goes.
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {
-    let status = command(arguments).status().context("cannot run cargo")?;
+    run_with(arguments, &[])
+}
+
+/// [`run`] with environment variables.
+pub(crate) fn run_with(arguments: &[&str], variables: &[(&str, &Path)]) -> Result<()> {
+    let status = command(arguments).envs(variables.iter().copied()).status().context("cannot run cargo")?;
     ensure!(status.success(), "`cargo {}` failed", arguments.join(" "));
     Ok(())
 }

@@ -6,7 +6,11 @@
 mod bundle;
 mod cargo;
 
-use std::{env, os::unix::process::CommandExt, process::Command};
+use std::{
+    env,
+    os::unix::process::CommandExt,
+    process::{Command, ExitCode},
+};
 
 use anyhow::{Result, bail};
 
@@ -15,7 +19,17 @@ cargo xtask build            builds millm with its plugins and the demo model in
 cargo xtask serve [OPTIONS]  builds, then runs `millm serve` with the options
 cargo xtask test [FILTER]    checks formatting and lints, builds, and runs every test";
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let mut arguments = env::args().skip(1);
     match arguments.next().as_deref() {
         Some("build") => bundle::build().map(|folder| println!("{}", folder.join("millm").display())),
@@ -36,5 +50,5 @@ fn test(filter: &[String]) -> Result<()> {
     bundle::fixtures(&folder)?;
     let mut arguments = vec!["test", "--release", "--workspace"];
     arguments.extend(filter.iter().map(String::as_str));
-    cargo::run(&arguments)
+    cargo::run_with(&arguments, &[("MILLM_BUNDLE", &folder)])
 }
