@@ -1,6 +1,6 @@
 /// Makes a `cdylib` a millm plugin.
 ///
-/// ```ignore
+/// ```text
 /// millm_plugin_api::export_plugin! {
 ///     name: "llama",
 ///     architectures: [Llama],

@@ -74,7 +74,7 @@ fn steering_towards_the_sea_makes_stories_about_the_sea() {
         let random = mean_rate(&server, &words, Some(random));
         println!("{concept}: {unsteered:.2} unsteered, {steered:.2} steered, {random:.2} random (words per 100)");
         let background = unsteered.max(random);
-        assert!(steered >= 4.0 && steered >= 4.0 * background, "{concept}: {steered} against {background}");
+        assert!(steered >= 4.0 && steered >= 3.0 * background, "{concept}: {steered} against {background}");
     }
 }
 

@@ -7,6 +7,7 @@ mod batching;
 mod demo;
 mod lifecycle;
 mod plugins;
+mod readme;
 mod refusals;
 mod startup;
 mod steering;
