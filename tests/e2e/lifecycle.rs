@@ -19,7 +19,7 @@ fn endless() -> Value {
 
 #[test]
 fn a_client_that_leaves_makes_room_for_others() {
-    // One sequence at a time: whoever comes next waits for the one before.
+    // One of these requests at a time: whoever comes next waits for the one before.
     let server = Server::start(&["--max-sequences", "8", "--threads", "1"]);
     let body = endless().to_string();
     let address = server.base().trim_start_matches("http://");

@@ -55,7 +55,7 @@ fn a_panicking_forward_fails_one_request() {
 fn neighbours_of_a_panicking_request_get_their_answers() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(&faulty_model(folder.path(), json!({"panic_at": "forward", "token": 300})));
-    // Prompts of one call share a batch; the third one reaches the token by counting up to it.
+    // All four share a batch; the one that begins at 290 reaches the token by counting up to it.
     let ask = |server: &Server, first: u32| {
         let body = json!({"model": "faulty-model", "prompt": [first], "max_tokens": 20, "temperature": 0});
         server.post(COMPLETIONS, &body)

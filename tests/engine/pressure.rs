@@ -73,14 +73,16 @@ fn a_reader_that_leaves_frees_its_pages() {
 fn a_reader_that_stalls_leaves_the_batch_and_is_ended() {
     let stall_limit = Duration::from_millis(300);
     let rig = Rig::new(64, EngineConfig { stall_limit, ..EngineConfig::default() });
-    let endless = || Request { stop_token_ids: Vec::new(), ..rig.request("Once", 400) };
+    let endless = || Request { choices: 2, stop_token_ids: Vec::new(), ..rig.request("Once", 400) };
     let expected = rig.run(endless());
     let mut stalled = rig.engine.submit(endless()).unwrap();
     // Others go on meanwhile.
     assert_eq!(rig.run(endless()), expected);
     rig.wait_until("the end of the stalled request", || rig.pages_in_use() == 0);
-    let last = std::iter::from_fn(|| stalled.blocking_recv()).last().unwrap();
-    assert!(matches!(last, Event::Failed(RequestError::Stalled { .. })), "{last:?}");
+    let events: Vec<Event> = std::iter::from_fn(|| stalled.blocking_recv()).collect();
+    let failures = events.iter().filter(|event| matches!(event, Event::Failed(_))).count();
+    assert_eq!(failures, 1, "a request fails once, whatever the number of its choices");
+    assert!(matches!(events.last(), Some(Event::Failed(RequestError::Stalled { .. }))), "{:?}", events.last());
 }
 
 #[test]

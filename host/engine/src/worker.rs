@@ -50,6 +50,9 @@ pub(crate) struct Submission {
 /// How often readers that stall are looked at when nothing else is to do.
 const STALL_POLL: Duration = Duration::from_millis(5);
 
+/// What a longer grace period is cut to, since a point in time cannot be arbitrarily late.
+const LONGEST_GRACE: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
 /// Everything the engine thread owns.
 pub(crate) struct Worker {
     model: LoadedModel,
@@ -114,7 +117,7 @@ impl Worker {
             if self.deadline.is_some_and(|deadline| idle || Instant::now() >= deadline) || (idle && self.orphaned) {
                 return false;
             }
-            let runnable = self.running.iter().any(Choice::can_emit) || !self.queue.is_empty();
+            let runnable = self.running.iter().any(Choice::can_emit) || self.admits_next();
             let received = if runnable || self.orphaned {
                 if !runnable {
                     std::thread::sleep(STALL_POLL);
@@ -132,7 +135,7 @@ impl Worker {
                     self.waiting.fetch_sub(1, Ordering::Relaxed);
                     let _ = submission.events.try_send(Event::Failed(RequestError::Stopped));
                 }
-                Ok(Command::Shutdown { grace }) => self.deadline = Some(Instant::now() + grace),
+                Ok(Command::Shutdown { grace }) => self.deadline = Some(Instant::now() + grace.min(LONGEST_GRACE)),
                 Err(disconnected) => {
                     self.orphaned |= disconnected;
                     return true;
@@ -149,13 +152,17 @@ impl Worker {
         self.waiting.fetch_sub(before - self.queue.len(), Ordering::Relaxed);
     }
 
+    /// Whether there is a next request and room for all its choices, which run together since they fork from one
+    /// prompt. One that is wider than the limit runs alone.
+    fn admits_next(&self) -> bool {
+        self.queue.front().is_some_and(|next| {
+            let width = self.running.iter().map(Choice::width).sum::<usize>() + next.request.choices as usize;
+            width <= self.config.max_sequences || self.running.is_empty()
+        })
+    }
+
     fn admit(&mut self) {
-        while let Some(next) = self.queue.front() {
-            // All choices of a request run together, since they fork from one prompt.
-            let wanted = self.running.iter().map(Choice::width).sum::<usize>() + next.request.choices as usize;
-            if wanted > self.config.max_sequences && !self.running.is_empty() {
-                break;
-            }
+        while self.admits_next() {
             let Some(submission) = self.queue.pop_front() else { break };
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             if submission.request.max_tokens == 0 {
@@ -171,21 +178,21 @@ impl Worker {
 
     fn end_stalled(&mut self) {
         let limit = self.config.stall_limit;
-        self.running.retain_mut(|choice| {
-            let stalled = choice.stalled_for() >= limit;
-            if stalled {
-                choice.send(Event::Failed(RequestError::Stalled { seconds: limit.as_secs() }));
-            }
-            !stalled
-        });
+        while let Some(index) = self.running.iter_mut().position(|choice| choice.stalled_for() >= limit) {
+            self.fail(index, RequestError::Stalled { seconds: limit.as_secs() });
+        }
     }
 
-    /// Ends what is left.
+    /// Ends what is left, and what has come in meanwhile.
     fn stop(mut self) {
-        for choice in &mut self.running {
-            choice.send(Event::Failed(RequestError::Stopped));
+        while !self.running.is_empty() {
+            self.fail(0, RequestError::Stopped);
         }
-        for submission in self.queue {
+        let late = self.commands.try_iter().filter_map(|command| match command {
+            Command::Submit(submission) => Some(submission),
+            Command::Shutdown { .. } => None,
+        });
+        for submission in self.queue.into_iter().chain(late) {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             let _ = submission.events.try_send(Event::Failed(RequestError::Stopped));
         }

@@ -59,7 +59,7 @@ pub(crate) async fn serve(
     select! {
         ended = &mut server => ended?.map(|()| Ending::Orderly),
         () = signals.next() => Ok(Ending::Forced),
-        () = sleep(grace + MARGIN) => Ok(Ending::Forced),
+        () = sleep(grace.saturating_add(MARGIN)) => Ok(Ending::Forced),
     }
 }
 

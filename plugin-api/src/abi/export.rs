@@ -3,7 +3,7 @@
 use abi_stable::{
     library::{__call_root_module_loader, CheckTypeLayout, RootModuleResult},
     prefix_type::PrefixTypeTrait,
-    std_types::{ROption, RResult, RSlice, RString},
+    std_types::{RResult, RSlice, RString},
 };
 
 pub use abi_stable::{library::LibHeader, std_types::RVec};
@@ -40,7 +40,7 @@ pub fn construct(make: fn() -> PluginModuleRef) -> RootModuleResult {
 
 /// What the plugin says about itself at run time.
 pub fn info(note: &'static [u8]) -> InfoAbi {
-    InfoAbi { note: RSlice::from_slice(note), features: RVec::<RString>::new(), reserved: ROption::RNone }
+    InfoAbi { note: RSlice::from_slice(note), features: RVec::<RString>::new() }
 }
 
 /// Runs the author's constructors.

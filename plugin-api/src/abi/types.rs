@@ -4,7 +4,7 @@ use std::ffi::c_void;
 
 use abi_stable::{
     StableAbi,
-    std_types::{ROption, RSlice, RString, RVec},
+    std_types::{RSlice, RString, RVec},
 };
 
 use crate::{
@@ -175,5 +175,4 @@ pub struct InfoAbi {
     pub note: RSlice<'static, u8>,
     /// Optional abilities by name; unknown ones are ignored by both sides.
     pub features: RVec<RString>,
-    pub reserved: ROption<RString>,
 }

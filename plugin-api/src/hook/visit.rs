@@ -33,11 +33,6 @@ impl<'a> Hooks<'a> {
         Self { wanted, visitor }
     }
 
-    /// Hooks for running a model without a host: `visitor` is called at the points of `wanted`.
-    pub fn in_process(wanted: &'a super::HookSet, visitor: &'a mut dyn HookVisitor) -> Self {
-        Self::new(wanted.as_words(), visitor)
-    }
-
     /// Whether somebody wants this point in this step. One bit test; work that only a hook needs goes behind it.
     pub fn wants(&self, point: HookId) -> bool {
         set::contains(self.wanted, point)

@@ -83,11 +83,8 @@ impl Pages {
     /// # Errors
     ///
     /// `OUT_OF_PAGES`.
-    pub(crate) fn reserve<'a>(
-        &mut self,
-        mut growing: impl Iterator<Item = (&'a mut PagedSequence, usize)>,
-    ) -> Result<()> {
-        let mut growing: Vec<_> = growing.by_ref().collect();
+    pub(crate) fn reserve<'a>(&mut self, growing: impl Iterator<Item = (&'a mut PagedSequence, usize)>) -> Result<()> {
+        let mut growing: Vec<_> = growing.collect();
         let needed: usize = growing.iter().map(|(sequence, rows)| self.needed(sequence, *rows)).sum();
         if needed > self.free.len() {
             let message = format!("{needed} KV pages are needed and {} are free", self.free.len());
