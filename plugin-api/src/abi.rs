@@ -1,6 +1,6 @@
 //! The boundary itself: everything abi_stable. Authors and the host see none of it.
 //!
-//! * `types`, `raw_tensor`: the plain data that crosses
+//! * `types`, `spec`, `raw_tensor`: the plain data that crosses
 //! * `objects`: the trait objects that cross, and the adapters between them and the authors' traits
 //! * `guard`: panics become errors
 //! * `module`: the root module that `export_plugin!` exports and the host looks for
@@ -17,4 +17,5 @@ pub(crate) mod module;
 pub(crate) mod objects;
 pub(crate) mod raw_tensor;
 pub(crate) mod services;
+pub(crate) mod spec;
 pub(crate) mod types;

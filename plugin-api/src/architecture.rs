@@ -2,7 +2,7 @@
 
 use crate::{
     batch::Batch,
-    error::Result,
+    error::{ErrorKind, PluginError, Result},
     hook::Hooks,
     host::Host,
     spec::{LoadOptions, ModelFiles, ModelSpec, PageUsage},
@@ -44,10 +44,14 @@ pub trait Model: Send + Sync + 'static {
 
     /// An empty sequence. Takes no page yet.
     ///
+    /// The host knows already that it will have at least `expected` positions. A model with
+    /// [`n_ctx_short`](ModelSpec::n_ctx_short) must know on which side of it a sequence will be; a sequence that crosses
+    /// it after all is made anew by the host, which `forward` can rely on.
+    ///
     /// # Errors
     ///
     /// If the model cannot hold another sequence.
-    fn new_sequence(&self) -> Result<Self::Sequence>;
+    fn new_sequence(&self, expected: usize) -> Result<Self::Sequence>;
 
     /// Runs one step: appends each span's rows to its sequence, calls `hooks` in the order of computation, and writes
     /// `logits`, `[batch.logit_rows.len(), d_vocab]`.
@@ -65,6 +69,18 @@ pub trait Model: Send + Sync + 'static {
         hooks: &mut Hooks<'_>,
         logits: &mut [f32],
     ) -> Result<()>;
+
+    /// What the model would say if the residual stream ended here: final norm, head and whatever `forward` does to
+    /// logits, from `resid`, `[rows, d_model]`, to `logits`, `[rows, d_vocab]`. The stream that leaves the last block
+    /// yields the very bits of `forward`. For the logit lens.
+    ///
+    /// # Errors
+    ///
+    /// `UNSUPPORTED` if the model has no residual stream, which is what the provided method answers.
+    fn unembed(&self, resid: &[f32], logits: &mut [f32]) -> Result<()> {
+        let _ = (resid, logits);
+        Err(PluginError::new(ErrorKind::UNSUPPORTED, "this model has no residual stream to unembed"))
+    }
 }
 
 /// One sequence's KV cache: the plugin knows its layout, the host decides how long it lives.

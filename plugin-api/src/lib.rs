@@ -38,9 +38,9 @@ pub use self::{
     architecture::{Architecture, Model, Sequence},
     batch::{Batch, Span},
     error::{ErrorKind, PluginError, Result},
-    hook::{HookId, HookPoint, HookSet, HookSite, Hooks},
+    hook::{HookId, HookPattern, HookPoint, HookSet, HookSite, Hooks},
     host::{Host, Level},
-    spec::{HookPointSpec, LoadOptions, ModelFiles, ModelSpec, PageUsage},
+    spec::{AbsentHookPoint, HookPointSpec, LoadOptions, ModelFiles, ModelSpec, PageUsage, RowSet, RowShape},
     tensor::{DType, Device, TensorMut},
 };
 

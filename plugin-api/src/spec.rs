@@ -2,10 +2,16 @@
 
 use std::path::PathBuf;
 
-use crate::{hook::HookPoint, tensor::DType};
+use crate::{
+    hook::{HookPattern, HookPoint},
+    tensor::DType,
+};
 
 /// Facts about a loaded model, with the field names of TransformerLens. Fixed for its lifetime.
-#[derive(Clone, Debug)]
+///
+/// The default is 0 and nothing everywhere, which is what a model says about parts that it has not; `d_model`, `d_vocab`
+/// and `n_ctx` have to be set.
+#[derive(Clone, Debug, Default)]
 pub struct ModelSpec {
     /// `model_type` of its `config.json`.
     pub model_type: String,
@@ -25,23 +31,103 @@ pub struct ModelSpec {
     pub d_vocab: u32,
     /// Longest sequence the model may see, prompt and completion together.
     pub n_ctx: u32,
+    /// Sequences of more positions than this are computed otherwise from their first position on (the two sets of
+    /// frequencies of longrope). The host makes such a sequence anew; see [`Model::new_sequence`](crate::Model::new_sequence).
+    pub n_ctx_short: Option<u32>,
     /// Number of weights; tied ones count once.
     pub n_params: u64,
     /// Dtype of the largest part of the weights, as kept in memory.
     pub dtype: DType,
     /// The hook points the model can be called at. A [`HookId`](crate::HookId) is an index into this list.
     pub hook_points: Vec<HookPointSpec>,
+    /// Points that users may look for and this model has not.
+    pub absent: Vec<AbsentHookPoint>,
 }
 
 /// One hook point of a loaded model.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct HookPointSpec {
     /// Its TransformerLens name.
     pub point: HookPoint,
-    /// Width of its rows: activations there are `[T, width]`.
-    pub width: u32,
-    /// Whether edits reach the computation. Where not, they are refused.
-    pub writable: bool,
+    /// What one row of it is.
+    pub row: RowShape,
+    /// Which rows it has.
+    pub rows: RowSet,
+    /// Why edits would not reach the computation. `None` where they do.
+    pub read_only: Option<String>,
+}
+
+impl HookPointSpec {
+    /// A writable point with a row of `shape` for every row of the batch.
+    pub fn new(point: HookPoint, row: RowShape) -> Self {
+        Self { point, row, rows: RowSet::Batch, read_only: None }
+    }
+
+    /// The same with rows only where logits are wanted.
+    #[must_use]
+    pub fn at_logits(self) -> Self {
+        Self { rows: RowSet::Logits, ..self }
+    }
+
+    /// The same, but only to be read, and why.
+    #[must_use]
+    pub fn read_only(self, reason: &str) -> Self {
+        Self { read_only: Some(reason.to_owned()), ..self }
+    }
+}
+
+/// What one row of an activation is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RowShape {
+    /// `[width]`. The whole batch is lent at once, as `[T, width]`.
+    Flat {
+        /// Elements of a row.
+        width: u32,
+    },
+    /// `[heads, d_head]`. Lent as `[T, heads · d_head]`.
+    Heads {
+        /// How many heads.
+        heads: u32,
+        /// Elements of each.
+        d_head: u32,
+    },
+    /// `[heads, keys]`: a number per head for every position up to the end of the sequence. Lent sequence by sequence,
+    /// as `[rows, heads, keys]`.
+    Keys {
+        /// How many heads.
+        heads: u32,
+        /// What stands at the positions that a row does not see.
+        masked: f32,
+    },
+}
+
+impl RowShape {
+    /// Elements of a row in a sequence of `keys` positions.
+    pub fn elements(self, keys: usize) -> usize {
+        match self {
+            Self::Flat { width } => width as usize,
+            Self::Heads { heads, d_head } => heads as usize * d_head as usize,
+            Self::Keys { heads, .. } => heads as usize * keys,
+        }
+    }
+}
+
+/// Which rows of a step an activation has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowSet {
+    /// All of them.
+    Batch,
+    /// Those whose logits are wanted: row `i` belongs to [`Batch::logit_rows`](crate::Batch::logit_rows)`[i]`.
+    Logits,
+}
+
+/// Hook points that a model has not, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AbsentHookPoint {
+    /// Which.
+    pub pattern: HookPattern,
+    /// A sentence for whoever asks for one.
+    pub reason: String,
 }
 
 /// How a model's KV memory is used, in pages shared by all its sequences.

@@ -7,8 +7,8 @@ use crate::{
     error::{ErrorKind, PluginError, Result},
 };
 
-/// Element type of a tensor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Element type of a tensor. The default is [`DType::F32`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct DType(pub u16);
 
 impl DType {
@@ -61,22 +61,35 @@ impl<'a> TensorMut<'a> {
     ///
     /// `INVALID_ARGUMENT` if `data` is not a whole number of rows.
     pub fn rows(data: &'a mut [f32], width: usize) -> Result<Self> {
-        if width == 0 || !data.len().is_multiple_of(width) {
-            let message = format!("{} elements are not rows of width {width}", data.len());
-            return Err(PluginError::new(ErrorKind::INVALID_ARGUMENT, message));
-        }
+        let rows = whole(data.len(), width)?;
+        Ok(Self::contiguous(data, [rows, width as u64, 1, 1], [width as i64, 1, 1, 1], 2))
+    }
+
+    /// A `[rows, heads, keys]` view of `data`.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_ARGUMENT` if `data` is not a whole number of rows.
+    pub fn keys(data: &'a mut [f32], heads: usize, keys: usize) -> Result<Self> {
+        let width = heads.saturating_mul(keys);
+        let rows = whole(data.len(), width)?;
+        let strides = [width as i64, keys as i64, 1, 1];
+        Ok(Self::contiguous(data, [rows, heads as u64, keys as u64, 1], strides, 3))
+    }
+
+    fn contiguous(data: &'a mut [f32], shape: [u64; 4], strides: [i64; 4], rank: u32) -> Self {
         let raw = RawTensor {
             data: data.as_mut_ptr().cast(),
             stream: ptr::null_mut(),
-            shape: [(data.len() / width) as u64, width as u64, 1, 1],
-            strides: [width as i64, 1, 1, 1],
-            rank: 2,
+            shape,
+            strides,
+            rank,
             dtype: DType::F32.0,
             device_kind: Device::CPU.kind,
             device_index: 0,
             reserved: 0,
         };
-        Ok(Self { raw, borrow: PhantomData })
+        Self { raw, borrow: PhantomData }
     }
 
     /// # Safety
@@ -127,8 +140,17 @@ impl<'a> TensorMut<'a> {
         }
         let len = usize::try_from(stride)
             .map_err(|_| PluginError::new(ErrorKind::INVALID_ARGUMENT, "tensor is larger than memory"))?;
-        // SAFETY: both constructors guarantee `len` contiguous f32 that are exclusively ours for `'a`; the checks
+        // SAFETY: all constructors guarantee `len` contiguous f32 that are exclusively ours for `'a`; the checks
         // above make `len` the number of elements of exactly that memory.
         Ok(unsafe { std::slice::from_raw_parts_mut(self.raw.data.cast::<f32>(), len) })
     }
+}
+
+/// How many rows of `width` there are in `len` elements.
+fn whole(len: usize, width: usize) -> Result<u64> {
+    if width == 0 || !len.is_multiple_of(width) {
+        let message = format!("{len} elements are not rows of width {width}");
+        return Err(PluginError::new(ErrorKind::INVALID_ARGUMENT, message));
+    }
+    Ok((len / width) as u64)
 }

@@ -5,8 +5,9 @@
 use std::sync::Mutex;
 
 use millm_plugin_api::{
-    Architecture, Batch, DType, ErrorKind, HookId, HookPoint, HookPointSpec, HookSet, HookSite, Hooks, Host, Level,
-    LoadOptions, Model, ModelFiles, ModelSpec, PageUsage, PluginError, Result, Sequence, TensorMut,
+    AbsentHookPoint, Architecture, Batch, DType, ErrorKind, HookId, HookPoint, HookPointSpec, HookSet, HookSite, Hooks,
+    Host, Level, LoadOptions, Model, ModelFiles, ModelSpec, PageUsage, PluginError, Result, RowShape, Sequence,
+    TensorMut,
     hook::HookVisitor,
     host::HostServices,
     loaded::{LoadedArchitecture, LoadedModel, SequenceHandle, Step},
@@ -33,7 +34,11 @@ impl Architecture for ToyArchitecture {
         assert!(options.kv_bytes != 13, "unlucky");
         host.log(Level::Info, format_args!("loading {}", files.folder.display()));
         host.progress("weights", 1, 2);
-        let hook_points = vec![HookPointSpec { point: HookPoint::model(HookSite::EMBED), width: 2, writable: true }];
+        let keys = RowShape::Keys { heads: 2, masked: f32::NEG_INFINITY };
+        let hook_points = vec![
+            HookPointSpec::new(HookPoint::model(HookSite::EMBED), RowShape::Flat { width: 2 }),
+            HookPointSpec::new(HookPoint::block(0, HookSite::ATTN_SCORES), keys).read_only("a copy"),
+        ];
         let spec = ModelSpec {
             model_type: "toy".into(),
             n_layers: 1,
@@ -44,9 +49,11 @@ impl Architecture for ToyArchitecture {
             d_mlp: 2,
             d_vocab: 10,
             n_ctx: 8,
+            n_ctx_short: None,
             n_params: 0,
             dtype: DType::F32,
             hook_points,
+            absent: vec![AbsentHookPoint { pattern: "blocks.*.hook_z".parse().unwrap(), reason: "no heads".into() }],
         };
         Ok(Toy { spec, host: host.clone() })
     }
@@ -63,7 +70,7 @@ impl Model for Toy {
         PageUsage { page_tokens: 8, pages_total: 2, pages_free: 1 }
     }
 
-    fn new_sequence(&self) -> Result<ToySequence> {
+    fn new_sequence(&self, _: usize) -> Result<ToySequence> {
         Ok(ToySequence(0))
     }
 
@@ -91,10 +98,21 @@ impl Model for Toy {
             logits[0] = batch.positions[*row as usize] as f32;
             logits[1] = *sum.lock().unwrap() as f32;
         }
+        for span in batch.spans {
+            let keys = span.start + span.rows;
+            let mut scores = vec![span.first_row as f32; span.rows * 2 * keys];
+            hooks.visit_keys(HookId(1), span.first_row, &mut scores, 2, keys)?;
+        }
         for (span, sequence) in batch.spans.iter().zip(sequences) {
             assert_eq!(span.start, sequence.0);
             sequence.0 += span.rows - usize::from(batch.tokens.contains(&7));
         }
+        Ok(())
+    }
+
+    fn unembed(&self, resid: &[f32], logits: &mut [f32]) -> Result<()> {
+        assert!(resid[0] != 9.0, "an unlucky row");
+        resid.chunks_exact(2).zip(logits.chunks_exact_mut(10)).for_each(|(row, logits)| logits.fill(row[0] + row[1]));
         Ok(())
     }
 }
@@ -147,7 +165,7 @@ impl HostServices for TwoThreads {
 struct Visitor(&'static str);
 
 impl HookVisitor for Visitor {
-    fn visit(&mut self, point: HookId, mut activation: TensorMut<'_>) -> Result<()> {
+    fn visit(&mut self, point: HookId, _: usize, mut activation: TensorMut<'_>) -> Result<()> {
         assert_eq!((point, activation.shape().len()), (HookId(0), 2));
         match self.0 {
             "panic" => panic!("in the host's hook"),
@@ -184,7 +202,7 @@ fn forward(
 fn a_step_arrives_as_it_was_sent() {
     let model = load(0).unwrap();
     assert_eq!((model.spec().d_vocab, model.pages().unwrap().pages_free), (10, 1));
-    let (a, b) = (model.new_sequence().unwrap(), model.new_sequence().unwrap());
+    let (a, b) = (model.new_sequence(0).unwrap(), model.new_sequence(0).unwrap());
     forward(&model, &[(&a, 2)], &[1, 2], &[], None).unwrap();
     let logits = forward(&model, &[(&b, 3), (&a, 1)], &[3, 4, 5, 1], &[1, 3], None).unwrap();
     // Position, sum of all tokens, and the token itself.
@@ -202,8 +220,8 @@ fn a_step_arrives_as_it_was_sent() {
 fn a_step_that_breaks_its_promises_is_refused_before_the_model_sees_it() {
     let model = load(0).unwrap();
     let other = load(0).unwrap();
-    let (a, b) = (model.new_sequence().unwrap(), model.new_sequence().unwrap());
-    let foreign: Vec<_> = (0..5).map(|_| other.new_sequence().unwrap()).collect();
+    let (a, b) = (model.new_sequence(0).unwrap(), model.new_sequence(0).unwrap());
+    let foreign: Vec<_> = (0..5).map(|_| other.new_sequence(0).unwrap()).collect();
     let refused = |sequences: &[(&SequenceHandle, u32)], tokens: &[u32], rows: &[u32]| {
         forward(&model, sequences, tokens, rows, None).unwrap_err()
     };
@@ -235,7 +253,7 @@ fn a_step_that_breaks_its_promises_is_refused_before_the_model_sees_it() {
 fn a_panic_costs_the_sequences_of_its_step_and_not_the_model() {
     let model = load(0).unwrap();
     for (token, text) in [(9, "token 9"), (6, "token 6 on a thread")] {
-        let (a, b) = (model.new_sequence().unwrap(), model.new_sequence().unwrap());
+        let (a, b) = (model.new_sequence(0).unwrap(), model.new_sequence(0).unwrap());
         let error = forward(&model, &[(&a, 1)], &[token], &[0], None).unwrap_err();
         assert_eq!(error.kind, ErrorKind::PANICKED);
         assert!(error.message.contains(text), "{error}");
@@ -251,7 +269,7 @@ fn a_panic_costs_the_sequences_of_its_step_and_not_the_model() {
 #[test]
 fn errors_cross_with_their_kind_and_a_lie_about_the_length_is_found() {
     let model = load(0).unwrap();
-    let a = model.new_sequence().unwrap();
+    let a = model.new_sequence(0).unwrap();
     let error = forward(&model, &[(&a, 1)], &[8], &[0], None).unwrap_err();
     assert_eq!((error.kind, error.message.as_str()), (ErrorKind::UNSUPPORTED, "token 8"));
     let error = forward(&model, &[(&a, 1)], &[7], &[0], None).unwrap_err();
@@ -261,19 +279,68 @@ fn errors_cross_with_their_kind_and_a_lie_about_the_length_is_found() {
 #[test]
 fn a_hook_of_the_host_that_fails_or_panics_ends_the_step_with_its_error() {
     let model = load(0).unwrap();
-    let a = model.new_sequence().unwrap();
+    let a = model.new_sequence(0).unwrap();
     let error = forward(&model, &[(&a, 1)], &[1], &[0], Some("fail")).unwrap_err();
     assert_eq!((error.kind, error.message.as_str()), (ErrorKind::CANCELLED, "as asked"));
-    let b = model.new_sequence().unwrap();
+    let b = model.new_sequence(0).unwrap();
     let error = forward(&model, &[(&b, 1)], &[1], &[0], Some("panic")).unwrap_err();
     assert_eq!(error.kind, ErrorKind::PANICKED);
     assert!(error.message.contains("the host's hook") && error.message.contains("in the host's hook"), "{error}");
 }
 
+/// Where it was called, and with what shapes.
+#[derive(Default)]
+struct Shapes(Vec<(usize, Vec<u64>)>);
+
+impl HookVisitor for Shapes {
+    fn visit(&mut self, _: HookId, first_row: usize, activation: TensorMut<'_>) -> Result<()> {
+        self.0.push((first_row, activation.shape().to_vec()));
+        Ok(())
+    }
+}
+
+#[test]
+fn scores_are_lent_sequence_by_sequence() {
+    let model = load(0).unwrap();
+    let (a, b) = (model.new_sequence(0).unwrap(), model.new_sequence(0).unwrap());
+    forward(&model, &[(&a, 3)], &[1, 2, 3], &[], None).unwrap();
+    let mut wanted = HookSet::new();
+    wanted.insert(HookId(1));
+    let mut shapes = Shapes::default();
+    let step = Step { tokens: &[1, 2, 3], sequences: &[(&b, 2), (&a, 1)], logit_rows: &[], wanted: &wanted };
+    model.forward(&step, &mut shapes, &mut []).unwrap();
+    assert_eq!(shapes.0, [(0, vec![2, 2, 2]), (2, vec![1, 2, 4])]);
+}
+
+#[test]
+fn what_a_model_says_of_itself_arrives() {
+    let model = load(0).unwrap();
+    let [embed, scores] = &model.spec().hook_points[..] else { panic!("two hook points") };
+    assert_eq!((embed.row, &embed.read_only), (RowShape::Flat { width: 2 }, &None));
+    assert_eq!(scores.row, RowShape::Keys { heads: 2, masked: f32::NEG_INFINITY });
+    assert_eq!(scores.read_only.as_deref(), Some("a copy"));
+    let absent = &model.spec().absent[0];
+    assert_eq!((absent.pattern.to_string().as_str(), absent.reason.as_str()), ("blocks.*.hook_z", "no heads"));
+}
+
+#[test]
+fn unembedding_is_checked_and_contained() {
+    let model = load(0).unwrap();
+    let mut logits = [0.0; 20];
+    model.unembed(&[1.0, 2.0, 3.0, 4.0], &mut logits).unwrap();
+    assert_eq!((logits[0], logits[19]), (3.0, 7.0));
+    for (resid, rows) in [(3, 2), (4, 1), (2, 2)] {
+        let error = model.unembed(&vec![0.0; resid], &mut logits[..rows * 10]).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::INVALID_ARGUMENT, "{error}");
+    }
+    assert_eq!(model.unembed(&[9.0, 0.0], &mut logits[..10]).unwrap_err().kind, ErrorKind::PANICKED);
+    model.unembed(&[1.0, 2.0], &mut logits[..10]).unwrap();
+}
+
 #[test]
 fn a_sequence_keeps_its_model_alive() {
     let model = load(0).unwrap();
-    let sequence = model.new_sequence().unwrap();
+    let sequence = model.new_sequence(0).unwrap();
     drop(model);
     assert!(sequence.is_empty().unwrap());
 }

@@ -33,8 +33,13 @@ pub enum InterventionError {
         nearest: Option<String>,
     },
     /// Edits there would not reach the computation.
-    #[error("hook point {0} can only be read")]
-    NotWritable(HookPoint),
+    #[error("hook point {point} can only be read: {reason}")]
+    ReadOnly {
+        /// Where.
+        point: HookPoint,
+        /// Why.
+        reason: String,
+    },
     /// The vector does not fit the activation.
     #[error("the vector has {found} elements, activations at {point} have {expected}")]
     WrongLength {
@@ -74,10 +79,10 @@ impl Interventions {
         strength: f32,
     ) -> Result<(), InterventionError> {
         let (point, hook) = find(spec, name)?;
-        if !hook.writable {
-            return Err(InterventionError::NotWritable(hook.point.clone()));
+        if let Some(reason) = &hook.read_only {
+            return Err(InterventionError::ReadOnly { point: hook.point.clone(), reason: reason.clone() });
         }
-        let expected = hook.width as usize;
+        let expected = hook.row.elements(0);
         if vector.len() != expected {
             let point = hook.point.clone();
             return Err(InterventionError::WrongLength { point, expected, found: vector.len() });
@@ -146,29 +151,24 @@ pub fn find<'a>(spec: &'a ModelSpec, name: &str) -> Result<(HookId, &'a HookPoin
 
 #[cfg(test)]
 mod tests {
-    use millm_plugin_api::DType;
+    use millm_plugin_api::RowShape;
 
     use super::*;
 
     fn spec() -> ModelSpec {
-        let hook = |name: &str, writable| HookPointSpec { point: name.parse().unwrap(), width: 2, writable };
+        let hook = |name: &str| HookPointSpec::new(name.parse().unwrap(), RowShape::Flat { width: 2 });
         ModelSpec {
             model_type: "test".into(),
             n_layers: 2,
             d_model: 2,
-            n_heads: 1,
-            n_key_value_heads: 1,
-            d_head: 2,
-            d_mlp: 2,
             d_vocab: 3,
             n_ctx: 8,
-            n_params: 0,
-            dtype: DType::F32,
             hook_points: vec![
-                hook("hook_embed", true),
-                hook("blocks.0.hook_resid_post", true),
-                hook("blocks.1.attn.hook_pattern", false),
+                hook("hook_embed"),
+                hook("blocks.0.hook_resid_post"),
+                hook("blocks.1.attn.hook_pattern").read_only("it is a test"),
             ],
+            ..ModelSpec::default()
         }
     }
 

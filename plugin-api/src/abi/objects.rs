@@ -4,14 +4,15 @@ use abi_stable::{
     sabi_trait,
     sabi_trait::prelude::TD_Opaque,
     sabi_types::RMut,
-    std_types::{RBox, RResult, RString, RVec},
+    std_types::{RBox, RResult, RSlice, RString, RVec},
 };
 
 use super::{
     guard::{Guarded, contain},
     raw_tensor::RawTensor,
     services::{self, BoxedServices},
-    types::{BatchAbi, ErrorAbi, LoadAbi, PagesAbi, SpecAbi},
+    spec::SpecAbi,
+    types::{BatchAbi, ErrorAbi, LoadAbi, PagesAbi},
 };
 use crate::{
     architecture::{Architecture, Model},
@@ -45,12 +46,13 @@ pub trait ArchitectureAbi: Send + Sync + 'static {
 pub trait ModelAbi: Send + Sync + 'static {
     fn spec(&self) -> RResult<SpecAbi, ErrorAbi>;
     fn pages(&self) -> RResult<PagesAbi, ErrorAbi>;
-    fn sequence_new(&self) -> RResult<u64, ErrorAbi>;
+    fn sequence_new(&self, expected: usize) -> RResult<u64, ErrorAbi>;
     fn sequence_len(&self, sequence: u64) -> RResult<usize, ErrorAbi>;
     fn sequence_truncate(&self, sequence: u64, len: usize) -> RResult<(), ErrorAbi>;
     fn sequence_fork(&self, sequence: u64, len: usize) -> RResult<u64, ErrorAbi>;
     fn sequence_bytes(&self, sequence: u64) -> RResult<usize, ErrorAbi>;
     fn sequence_drop(&self, sequence: u64) -> RResult<(), ErrorAbi>;
+    fn unembed(&self, resid: RSlice<'_, f32>, logits: RawTensor) -> RResult<(), ErrorAbi>;
     #[sabi(last_prefix_field)]
     fn forward(&self, batch: BatchAbi<'_>, visitor: BorrowedVisitor<'_>, logits: RawTensor) -> RResult<(), ErrorAbi>;
 }
@@ -59,7 +61,7 @@ pub trait ModelAbi: Send + Sync + 'static {
 #[sabi_trait]
 pub trait VisitorAbi {
     #[sabi(last_prefix_field)]
-    fn visit(&mut self, point: u32, activation: RawTensor) -> RResult<(), ErrorAbi>;
+    fn visit(&mut self, point: u32, first_row: usize, activation: RawTensor) -> RResult<(), ErrorAbi>;
 }
 
 pub type BoxedArchitecture = ArchitectureAbi_TO<RBox<()>>;
@@ -109,10 +111,10 @@ fn path_from_bytes(bytes: Vec<u8>) -> std::path::PathBuf {
 pub struct ExportedVisitor<'a>(pub &'a mut dyn HookVisitor);
 
 impl VisitorAbi for ExportedVisitor<'_> {
-    fn visit(&mut self, point: u32, activation: RawTensor) -> Answer<()> {
+    fn visit(&mut self, point: u32, first_row: usize, activation: RawTensor) -> Answer<()> {
         // SAFETY: `ImportedVisitor` below lends a live tensor for the length of this call.
         let activation = unsafe { TensorMut::from_raw(activation) };
-        answer(contain("the host's hook", || self.0.visit(HookId(point), activation)))
+        answer(contain("the host's hook", || self.0.visit(HookId(point), first_row, activation)))
     }
 }
 
@@ -120,7 +122,7 @@ impl VisitorAbi for ExportedVisitor<'_> {
 struct ImportedVisitor<'a>(BorrowedVisitor<'a>);
 
 impl HookVisitor for ImportedVisitor<'_> {
-    fn visit(&mut self, point: HookId, activation: TensorMut<'_>) -> Result<()> {
-        self.0.visit(point.0, activation.raw).into_result().map_err(PluginError::from)
+    fn visit(&mut self, point: HookId, first_row: usize, activation: TensorMut<'_>) -> Result<()> {
+        self.0.visit(point.0, first_row, activation.raw).into_result().map_err(PluginError::from)
     }
 }

@@ -9,9 +9,7 @@ use abi_stable::{
 
 use crate::{
     error::{ErrorKind, PluginError},
-    hook::HookPoint,
-    spec::{HookPointSpec, ModelSpec, PageUsage},
-    tensor::DType,
+    spec::PageUsage,
 };
 
 #[repr(C)]
@@ -39,83 +37,6 @@ impl From<ErrorAbi> for PluginError {
             message: error.message.into(),
             causes: error.causes.into_iter().map(String::from).collect(),
         }
-    }
-}
-
-#[repr(C)]
-#[derive(StableAbi)]
-pub struct HookPointAbi {
-    name: RString,
-    width: u32,
-    writable: bool,
-}
-
-#[repr(C)]
-#[derive(StableAbi)]
-pub struct SpecAbi {
-    model_type: RString,
-    n_layers: u32,
-    d_model: u32,
-    n_heads: u32,
-    n_key_value_heads: u32,
-    d_head: u32,
-    d_mlp: u32,
-    d_vocab: u32,
-    n_ctx: u32,
-    dtype: u16,
-    n_params: u64,
-    hook_points: RVec<HookPointAbi>,
-}
-
-impl From<&ModelSpec> for SpecAbi {
-    fn from(spec: &ModelSpec) -> Self {
-        let hook_point = |spec: &HookPointSpec| HookPointAbi {
-            name: spec.point.to_string().into(),
-            width: spec.width,
-            writable: spec.writable,
-        };
-        Self {
-            model_type: spec.model_type.as_str().into(),
-            n_layers: spec.n_layers,
-            d_model: spec.d_model,
-            n_heads: spec.n_heads,
-            n_key_value_heads: spec.n_key_value_heads,
-            d_head: spec.d_head,
-            d_mlp: spec.d_mlp,
-            d_vocab: spec.d_vocab,
-            n_ctx: spec.n_ctx,
-            dtype: spec.dtype.0,
-            n_params: spec.n_params,
-            hook_points: spec.hook_points.iter().map(hook_point).collect(),
-        }
-    }
-}
-
-impl TryFrom<SpecAbi> for ModelSpec {
-    type Error = PluginError;
-
-    fn try_from(spec: SpecAbi) -> Result<Self, PluginError> {
-        let mut hook_points = Vec::with_capacity(spec.hook_points.len());
-        for hook in spec.hook_points {
-            let point: HookPoint = hook.name.parse().map_err(|error: crate::hook::ParseHookPointError| {
-                PluginError::new(ErrorKind::INTERNAL, "the plugin names a malformed hook point").caused_by(&error)
-            })?;
-            hook_points.push(HookPointSpec { point, width: hook.width, writable: hook.writable });
-        }
-        Ok(Self {
-            model_type: spec.model_type.into(),
-            n_layers: spec.n_layers,
-            d_model: spec.d_model,
-            n_heads: spec.n_heads,
-            n_key_value_heads: spec.n_key_value_heads,
-            d_head: spec.d_head,
-            d_mlp: spec.d_mlp,
-            d_vocab: spec.d_vocab,
-            n_ctx: spec.n_ctx,
-            dtype: DType(spec.dtype),
-            n_params: spec.n_params,
-            hook_points,
-        })
     }
 }
 

@@ -7,7 +7,7 @@ use std::{borrow::Cow, fmt, str::FromStr};
 pub struct HookSite(Cow<'static, str>);
 
 impl HookSite {
-    /// Token embeddings, `[T, d_model]`, before any block.
+    /// Token embeddings, `[T, d_model]`, scaled where the model scales them, without positions.
     pub const EMBED: Self = Self::constant("hook_embed");
     /// The residual stream as it enters a block, `[T, d_model]`.
     pub const RESID_PRE: Self = Self::constant("hook_resid_pre");
@@ -15,10 +15,45 @@ impl HookSite {
     pub const RESID_MID: Self = Self::constant("hook_resid_mid");
     /// The residual stream as it leaves a block, `[T, d_model]`.
     pub const RESID_POST: Self = Self::constant("hook_resid_post");
-    /// What attention adds to the residual stream, `[T, d_model]`.
+    /// What attention adds to the residual stream, after a norm that may follow it, `[T, d_model]`.
     pub const ATTN_OUT: Self = Self::constant("hook_attn_out");
-    /// What the MLP adds to the residual stream, `[T, d_model]`.
+    /// What the MLP adds to the residual stream, after a norm that may follow it, `[T, d_model]`.
     pub const MLP_OUT: Self = Self::constant("hook_mlp_out");
+    /// What a learned table adds for the position, `[T, d_model]`.
+    pub const POS_EMBED: Self = Self::constant("hook_pos_embed");
+    /// The norm before attention: normalised, before gain and bias, `[T, d_model]`.
+    pub const LN1_NORMALIZED: Self = Self::constant("ln1.hook_normalized");
+    /// Queries as projected, before any norm of theirs and rope, `[T, n_heads, d_head]`.
+    pub const Q: Self = Self::constant("attn.hook_q");
+    /// Keys as projected, `[T, n_key_value_heads, d_head]`.
+    pub const K: Self = Self::constant("attn.hook_k");
+    /// Values as projected, `[T, n_key_value_heads, d_head]`.
+    pub const V: Self = Self::constant("attn.hook_v");
+    /// Queries as they meet the keys, after their norm and rope, `[T, n_heads, d_head]`.
+    pub const ROT_Q: Self = Self::constant("attn.hook_rot_q");
+    /// Keys as they meet the queries, `[T, n_key_value_heads, d_head]`.
+    pub const ROT_K: Self = Self::constant("attn.hook_rot_k");
+    /// Scores before the softmax, after scale, softcap and mask (−∞), `[rows, n_heads, keys]`.
+    pub const ATTN_SCORES: Self = Self::constant("attn.hook_attn_scores");
+    /// Weights after the softmax, `[rows, n_heads, keys]`.
+    pub const PATTERN: Self = Self::constant("attn.hook_pattern");
+    /// Values weighted by the pattern, before the output projection, `[T, n_heads, d_head]`.
+    pub const Z: Self = Self::constant("attn.hook_z");
+    /// The norm before the MLP: normalised, before gain and bias, `[T, d_model]`.
+    pub const LN2_NORMALIZED: Self = Self::constant("ln2.hook_normalized");
+    /// The residual stream as the MLP's branch reads it, before its norm, `[T, d_model]`. An edit reaches the MLP and
+    /// not the stream.
+    pub const MLP_IN: Self = Self::constant("hook_mlp_in");
+    /// Before the MLP's non-linearity, `[T, d_mlp]`; of gated MLPs the gate.
+    pub const MLP_PRE: Self = Self::constant("mlp.hook_pre");
+    /// What the MLP's last projection reads, `[T, d_mlp]`.
+    pub const MLP_POST: Self = Self::constant("mlp.hook_post");
+    /// What that projection yields, before a norm that may follow, `[T, d_model]`.
+    pub const MLP_RAW_OUT: Self = Self::constant("mlp.hook_out");
+    /// The norm before the head: normalised, before gain and bias, `[T, d_model]`.
+    pub const FINAL_NORMALIZED: Self = Self::constant("ln_final.hook_normalized");
+    /// What tokens are drawn from, after any softcap, `[T, d_vocab]`.
+    pub const LOGITS: Self = Self::constant("logits");
 
     const fn constant(name: &'static str) -> Self {
         Self(Cow::Borrowed(name))
@@ -64,9 +99,19 @@ impl fmt::Display for HookPoint {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseHookPointError(String);
 
+impl ParseHookPointError {
+    pub(super) fn new(name: &str) -> Self {
+        Self(name.chars().take(100).collect())
+    }
+}
+
 impl fmt::Display for ParseHookPointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is not a hook point name such as blocks.3.hook_resid_post", self.0)
+        write!(
+            f,
+            "{:?} is not a hook point name such as blocks.3.hook_resid_post or, where several may be named, blocks.*.hook_resid_post",
+            self.0
+        )
     }
 }
 
@@ -76,7 +121,7 @@ impl FromStr for HookPoint {
     type Err = ParseHookPointError;
 
     fn from_str(name: &str) -> Result<Self, ParseHookPointError> {
-        let error = || ParseHookPointError(name.chars().take(100).collect());
+        let error = || ParseHookPointError::new(name);
         let (layer, site) = match name.strip_prefix("blocks.") {
             Some(rest) => {
                 let (layer, site) = rest.split_once('.').ok_or_else(error)?;

@@ -7,13 +7,15 @@ use crate::{error::Result, tensor::TensorMut};
 pub trait HookVisitor {
     /// Reads or edits the activation rows of one step at one point, in place.
     ///
-    /// Row `i` of `activation` belongs to row `i` of the batch. Called on the thread that runs `forward`, at most once
-    /// per point and step, only for points in the step's [`HookSet`](super::HookSet).
+    /// Row `i` of `activation` belongs to row `first_row + i` of the batch or, at points with
+    /// [`RowSet::Logits`](crate::RowSet::Logits), of the rows whose logits are wanted. Called on the thread that runs
+    /// `forward`, only for points in the step's [`HookSet`](super::HookSet), at most once per point and step; for
+    /// [`RowShape::Keys`](crate::RowShape::Keys) once per sequence.
     ///
     /// # Errors
     ///
     /// Ends the step; `forward` returns the error.
-    fn visit(&mut self, point: HookId, activation: TensorMut<'_>) -> Result<()>;
+    fn visit(&mut self, point: HookId, first_row: usize, activation: TensorMut<'_>) -> Result<()>;
 }
 
 /// The plugin's handle to the hooks of one step.
@@ -39,6 +41,7 @@ impl<'a> Hooks<'a> {
     }
 
     /// Lends `data`, `[T, width]`, to the host if it wants this point. What the host wrote is in `data` afterwards.
+    /// `width` is the product of the point's [`RowShape`](crate::RowShape).
     ///
     /// # Errors
     ///
@@ -47,6 +50,26 @@ impl<'a> Hooks<'a> {
         if !self.wants(point) {
             return Ok(());
         }
-        self.visitor.visit(point, TensorMut::rows(data, width)?)
+        self.visitor.visit(point, 0, TensorMut::rows(data, width)?)
+    }
+
+    /// The same for one sequence's rows at a point of [`RowShape::Keys`](crate::RowShape::Keys): `data` is
+    /// `[rows, heads, keys]`, its first row is row `first_row` of the batch.
+    ///
+    /// # Errors
+    ///
+    /// As [`visit`](Self::visit).
+    pub fn visit_keys(
+        &mut self,
+        point: HookId,
+        first_row: usize,
+        data: &mut [f32],
+        heads: usize,
+        keys: usize,
+    ) -> Result<()> {
+        if !self.wants(point) {
+            return Ok(());
+        }
+        self.visitor.visit(point, first_row, TensorMut::keys(data, heads, keys)?)
     }
 }

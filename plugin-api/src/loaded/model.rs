@@ -73,13 +73,13 @@ impl LoadedModel {
         self.shared.object.pages().into_result().map(PageUsage::from).map_err(PluginError::from)
     }
 
-    /// An empty sequence.
+    /// An empty sequence that will have at least `expected` positions.
     ///
     /// # Errors
     ///
     /// As [`Model::new_sequence`], and `PANICKED` or `POISONED`.
-    pub fn new_sequence(&self) -> Result<SequenceHandle> {
-        let id = self.shared.object.sequence_new().into_result().map_err(PluginError::from)?;
+    pub fn new_sequence(&self, expected: usize) -> Result<SequenceHandle> {
+        let id = self.shared.object.sequence_new(expected).into_result().map_err(PluginError::from)?;
         Ok(SequenceHandle { model: Arc::clone(&self.shared), id })
     }
 
@@ -104,6 +104,16 @@ impl LoadedModel {
         let width = self.shared.spec.d_vocab as usize;
         let logits = TensorMut::rows(logits, width)?;
         self.shared.object.forward(batch, visitor, logits.raw).into_result().map_err(PluginError::from)
+    }
+
+    /// Turns rows of the residual stream, `[rows, d_model]`, into `logits`, `[rows, d_vocab]`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Model::unembed`]; `PANICKED`, `POISONED`; `INVALID_ARGUMENT` if the lengths do not fit.
+    pub fn unembed(&self, resid: &[f32], logits: &mut [f32]) -> Result<()> {
+        let logits = TensorMut::rows(logits, self.shared.spec.d_vocab as usize)?;
+        self.shared.object.unembed(resid.into(), logits.raw).into_result().map_err(PluginError::from)
     }
 }
 

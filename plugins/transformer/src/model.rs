@@ -8,6 +8,7 @@ use std::{
 use millm_kernels::{AttentionShape, Parallel, RopeTable, Span, attention, matmul, rms_norm, silu_mul};
 use millm_plugin_api::{
     Batch, HookId, HookPoint, HookPointSpec, HookSite, Hooks, Host, LoadOptions, Model, ModelSpec, PageUsage, Result,
+    RowShape,
 };
 
 use crate::{
@@ -211,7 +212,7 @@ fn add(x: &mut [f32], delta: &[f32]) {
 
 fn spec(decoder: &Decoder, weights: &Weights, n_ctx: usize) -> ModelSpec {
     let width = decoder.d_model as u32;
-    let hook_point = |point| HookPointSpec { point, width, writable: true };
+    let hook_point = |point| HookPointSpec::new(point, RowShape::Flat { width });
     let blocks = (0..decoder.n_layers as u32)
         .flat_map(|layer| BLOCK_SITES.into_iter().map(move |site| HookPoint::block(layer, site)));
     let hook_points = std::iter::once(HookPoint::model(HookSite::EMBED)).chain(blocks).map(hook_point).collect();
@@ -225,9 +226,11 @@ fn spec(decoder: &Decoder, weights: &Weights, n_ctx: usize) -> ModelSpec {
         d_mlp: decoder.d_mlp as u32,
         d_vocab: decoder.d_vocab as u32,
         n_ctx: n_ctx as u32,
+        n_ctx_short: None,
         n_params: weights.n_params() as u64,
         dtype: weights.dtype(),
         hook_points,
+        absent: Vec::new(),
     }
 }
 
@@ -242,7 +245,7 @@ impl Model for Transformer {
         self.pool.usage()
     }
 
-    fn new_sequence(&self) -> Result<PagedSequence> {
+    fn new_sequence(&self, _: usize) -> Result<PagedSequence> {
         Ok(PagedSequence::new(self.pool.clone()))
     }
 

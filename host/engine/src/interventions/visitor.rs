@@ -20,7 +20,7 @@ pub(crate) struct Visitor<'a> {
 }
 
 impl HookVisitor for Visitor<'_> {
-    fn visit(&mut self, point: HookId, mut activation: TensorMut<'_>) -> Result<(), PluginError> {
+    fn visit(&mut self, point: HookId, _: usize, mut activation: TensorMut<'_>) -> Result<(), PluginError> {
         let shape = activation.shape();
         let width = match *shape {
             [rows, width] if rows as usize == self.rows => width as usize,

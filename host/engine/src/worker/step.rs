@@ -19,7 +19,7 @@ impl Worker {
         for part in plan {
             let choice = &mut self.running[part.choice];
             if choice.sequence.is_none() {
-                choice.sequence = Some(self.model.new_sequence()?);
+                choice.sequence = Some(self.model.new_sequence(choice.tokens.len())?);
             }
         }
         self.wanted.clear();

@@ -61,7 +61,7 @@ fn add(
     interventions.add_vector(spec, &hook_point, vector, strength).map_err(|error| {
         let (kind, key) = match &error {
             InterventionError::UnknownHookPoint { .. } => (Kind::UnknownHookPoint, "hook_point"),
-            InterventionError::NotWritable(_) => (Kind::ReadOnlyHookPoint, "hook_point"),
+            InterventionError::ReadOnly { .. } => (Kind::ReadOnlyHookPoint, "hook_point"),
             InterventionError::WrongLength { .. } => (Kind::InvalidVectorLength, source),
             InterventionError::NotFinite { .. } => (Kind::InvalidValue, source),
             InterventionError::StrengthNotFinite => (Kind::InvalidValue, "strength"),
@@ -100,28 +100,23 @@ fn named(name: &str, vectors: &Vectors, path: String) -> Result<Arc<[f32]>, ApiE
 
 #[cfg(test)]
 mod tests {
-    use millm_plugin_api::{DType, HookPoint, HookPointSpec, HookSite};
+    use millm_plugin_api::{HookPoint, HookPointSpec, HookSite, RowShape};
     use serde_json::json;
 
     use super::*;
 
     fn spec() -> ModelSpec {
-        let hook = |point, writable| HookPointSpec { point, width: 3, writable };
-        let embed = hook(HookPoint::model(HookSite::EMBED), false);
-        let resid = hook(HookPoint::block(0, HookSite::RESID_POST), true);
+        let hook = |point| HookPointSpec::new(point, RowShape::Flat { width: 3 });
+        let embed = hook(HookPoint::model(HookSite::EMBED)).read_only("this is a test");
+        let resid = hook(HookPoint::block(0, HookSite::RESID_POST));
         ModelSpec {
             model_type: "test".into(),
             n_layers: 1,
             d_model: 3,
-            n_heads: 1,
-            n_key_value_heads: 1,
-            d_head: 3,
-            d_mlp: 1,
             d_vocab: 8,
             n_ctx: 8,
-            n_params: 1,
-            dtype: DType::F32,
             hook_points: vec![embed, resid],
+            ..ModelSpec::default()
         }
     }
 

@@ -5,11 +5,14 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use abi_stable::std_types::RSlice;
+
 use super::{
     super::{
         guard::{Guarded, contain},
         raw_tensor::RawTensor,
-        types::{BatchAbi, PagesAbi, SpecAbi},
+        spec::SpecAbi,
+        types::{BatchAbi, PagesAbi},
     },
     Answer, BorrowedVisitor, ImportedVisitor, ModelAbi, answer,
 };
@@ -159,8 +162,9 @@ impl<M: Model> ModelAbi for ExportedModel<M> {
         answer(self.model.call(|model| Ok(model.pages().into())))
     }
 
-    fn sequence_new(&self) -> Answer<u64> {
-        answer(self.model.call(Model::new_sequence).map(|sequence| self.sequences().insert(sequence)))
+    fn sequence_new(&self, expected: usize) -> Answer<u64> {
+        let sequence = self.model.call(|model| model.new_sequence(expected));
+        answer(sequence.map(|sequence| self.sequences().insert(sequence)))
     }
 
     fn sequence_len(&self, sequence: u64) -> Answer<usize> {
@@ -199,6 +203,23 @@ impl<M: Model> ModelAbi for ExportedModel<M> {
     fn sequence_drop(&self, sequence: u64) -> Answer<()> {
         let removed = self.sequences().alive.remove(&sequence);
         answer(removed.map(drop).ok_or_else(|| invalid(format!("no sequence {sequence}"))))
+    }
+
+    fn unembed(&self, resid: RSlice<'_, f32>, logits: RawTensor) -> Answer<()> {
+        // SAFETY: the host lends a live tensor for the length of this call.
+        let mut logits = unsafe { TensorMut::from_raw(logits) };
+        answer(self.model.get().and_then(|model| {
+            let logits = logits.as_f32_mut()?;
+            // As in `forward`, a panic leaves nothing half changed.
+            contain("the model", || {
+                let (d_model, d_vocab) = (model.spec().d_model as usize, model.spec().d_vocab as usize);
+                let rows = resid.len().checked_div(d_model).unwrap_or_default();
+                if resid.len() != rows * d_model || logits.len() != rows * d_vocab {
+                    return Err(invalid(format!("{} logits for {} elements of resid", logits.len(), resid.len())));
+                }
+                model.unembed(resid.as_slice(), logits)
+            })
+        }))
     }
 
     fn forward(&self, batch: BatchAbi<'_>, visitor: BorrowedVisitor<'_>, logits: RawTensor) -> Answer<()> {

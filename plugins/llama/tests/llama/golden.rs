@@ -11,7 +11,7 @@ fn logits_and_every_hook_point_equal_the_reference() {
         let model = load(&golden.folder, 2).unwrap();
         let wanted = all_points(&model);
         for prompt in PROMPTS {
-            let sequence = model.new_sequence().unwrap();
+            let sequence = model.new_sequence(0).unwrap();
             let mut probe = Probe::default();
             let tokens = golden.tokens(&format!("{prompt}.tokens"));
             let logits = run(&model, &sequence, &tokens, &wanted, &mut probe);
@@ -48,7 +48,7 @@ fn a_steered_run_equals_the_reference() {
         for prompt in PROMPTS {
             let tokens = golden.tokens(&format!("{prompt}.tokens"));
             let mut probe = Probe { add: Some(add.clone()), ..Probe::default() };
-            let logits = run(&model, &model.new_sequence().unwrap(), &tokens, &wanted, &mut probe);
+            let logits = run(&model, &model.new_sequence(0).unwrap(), &tokens, &wanted, &mut probe);
             let what = format!("{} {prompt} steered", golden.folder.display());
             assert_close(&what, &logits, &golden.f32(&format!("{prompt}.steered.logits")));
             let expected = golden.tokens(&format!("{prompt}.steered.greedy"));
@@ -66,7 +66,7 @@ fn greedy(
     let mut wanted = HookSet::new();
     add.iter().for_each(|(point, _)| wanted.insert(*point));
     let mut probe = Probe { add, ..Probe::default() };
-    let sequence = model.new_sequence().unwrap();
+    let sequence = model.new_sequence(0).unwrap();
     let d_vocab = model.spec().d_vocab as usize;
     let mut next = prompt.to_vec();
     let mut drawn = Vec::new();

@@ -57,7 +57,7 @@ pub(crate) struct Probe {
 }
 
 impl HookVisitor for Probe {
-    fn visit(&mut self, point: HookId, mut activation: TensorMut<'_>) -> Result<(), PluginError> {
+    fn visit(&mut self, point: HookId, _: usize, mut activation: TensorMut<'_>) -> Result<(), PluginError> {
         let data = activation.as_f32_mut()?;
         if let Some((_, delta)) = self.add.as_ref().filter(|(at, _)| *at == point) {
             for row in data.chunks_exact_mut(delta.len()) {
