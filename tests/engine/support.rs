@@ -3,7 +3,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use millm_engine::{Engine, EngineConfig, Event, FinishReason, Interventions, Request, Sampling, Threads};
+use millm_engine::{
+    Captures, Engine, EngineConfig, Event, FinishReason, Interventions, LogitLens, Request, Sampling, Threads,
+};
 use millm_llama::Llama;
 use millm_plugin_api::{
     Host, Level, LoadOptions, ModelFiles,
@@ -78,6 +80,8 @@ impl Rig {
             stop: StopStrings::default(),
             stop_token_ids: self.text.eos_token_ids.clone(),
             interventions: Interventions::default(),
+            captures: Captures::default(),
+            lens: LogitLens::default(),
         }
     }
 
@@ -137,6 +141,7 @@ pub(crate) fn collect(mut events: Receiver<Event>) -> Vec<Outcome> {
                 let text = texts.get(choice as usize).cloned().unwrap_or_default();
                 outcomes[choice as usize] = Some(Outcome { text, reason, tokens: completion_tokens });
             }
+            Event::Captured(_) => {}
             Event::Failed(error) => panic!("{error}"),
         }
     }

@@ -1,10 +1,13 @@
 //! What comes out: the news of a request.
 
-use crate::error::RequestError;
+use crate::{captures::Captured, error::RequestError};
 
 /// News of a request. The channel closes after the last choice has finished, or after [`Event::Failed`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
+    /// The prompt is computed, and this is what was to be read of it. Comes once, before anything else, if the request
+    /// has captures or a lens.
+    Captured(Captured),
     /// A choice has grown. Characters are never split, and no part of a stop string is ever in here.
     Text {
         /// Which of the request's choices, from 0.

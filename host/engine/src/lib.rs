@@ -8,15 +8,19 @@
 //!
 //! * [`engine`], [`config`]: the handle to a running engine, and its settings
 //! * [`request`], [`event`], [`error`]: what goes in and what comes out
+//! * [`hook_points`]: names of hook points
 //! * [`interventions`]: what a request does to activations
+//! * [`captures`]: what a request reads of them
 //! * [`sampling`]: from logits to a token
 //! * [`threads`]: the host's one thread pool
 //! * `worker`: the engine thread, its scheduler and its sequences
 
+pub mod captures;
 pub mod config;
 pub mod engine;
 pub mod error;
 pub mod event;
+pub mod hook_points;
 pub mod interventions;
 pub mod request;
 pub mod sampling;
@@ -24,10 +28,12 @@ pub mod threads;
 mod worker;
 
 pub use self::{
+    captures::{Activation, Captured, Captures, LensRow, LensToken, LogitLens},
     config::EngineConfig,
     engine::Engine,
     error::{RequestError, SubmitError},
     event::{Event, FinishReason},
+    hook_points::HookPointError,
     interventions::{InterventionError, Interventions},
     request::Request,
     sampling::Sampling,

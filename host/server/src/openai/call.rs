@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::{StreamExt, stream};
-use millm_engine::{Interventions, Request, SubmitError};
+use millm_engine::{Captures, Interventions, LogitLens, Request, SubmitError};
 use tokio::task::spawn_blocking;
 
 use super::{
@@ -80,6 +80,8 @@ impl Common {
                 stop: output.stop.clone(),
                 stop_token_ids: eos.clone(),
                 interventions: interventions.clone(),
+                captures: Captures::default(),
+                lens: LogitLens::default(),
                 prompt,
             })
         };

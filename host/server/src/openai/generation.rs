@@ -122,6 +122,8 @@ impl Stream for Generation {
                 self.completion_tokens += completion_tokens;
                 Progress::Finished { index: first + choice, reason }
             }
+            // Calls of this API read nothing.
+            Event::Captured(_) => return self.poll_next(context),
             Event::Failed(error) => {
                 let steered = self.steered;
                 return self.fail(failed(&error, steered));

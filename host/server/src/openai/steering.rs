@@ -60,7 +60,7 @@ fn add(
     };
     interventions.add_vector(spec, &hook_point, vector, strength).map_err(|error| {
         let (kind, key) = match &error {
-            InterventionError::UnknownHookPoint { .. } => (Kind::UnknownHookPoint, "hook_point"),
+            InterventionError::HookPoint(_) => (Kind::UnknownHookPoint, "hook_point"),
             InterventionError::ReadOnly { .. } => (Kind::ReadOnlyHookPoint, "hook_point"),
             InterventionError::WrongLength { .. } => (Kind::InvalidVectorLength, source),
             InterventionError::NotFinite { .. } => (Kind::InvalidValue, source),

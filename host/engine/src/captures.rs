@@ -1,0 +1,140 @@
+//! What a request reads of its own prompt: activations, and what the model would say from within.
+
+use millm_plugin_api::{HookId, ModelSpec, RowShape};
+
+/// Activations to copy, as the request's own interventions leave them: which points, at which positions of the prompt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Captures {
+    /// Ascending, each once: the order of computation.
+    points: Vec<HookId>,
+    /// Ascending, each once.
+    positions: Vec<usize>,
+}
+
+/// What the logit lens is to show: at each of these points of the residual stream and positions of the prompt, the
+/// tokens that the model would find most probable if the stream ended there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogitLens {
+    /// Points whose rows are `[d_model]`, such as `blocks.3.hook_resid_post`; ascending.
+    points: Vec<HookId>,
+    /// Ascending, each once.
+    positions: Vec<usize>,
+    /// How many tokens.
+    top: usize,
+}
+
+/// The prompt of a request, seen from within.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Captured {
+    /// One per captured point, in the order of computation.
+    pub activations: Vec<Activation>,
+    /// One per point and position of the lens: points in the order of computation, positions ascending.
+    pub lens: Vec<LensRow>,
+}
+
+/// A captured activation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Activation {
+    /// Where.
+    pub point: HookId,
+    /// With the axes of TransformerLens, without its batch: `[positions, width]`, `[positions, heads, d_head]`, or for
+    /// scores and patterns `[heads, positions, keys]`, `keys` being the length of the prompt.
+    pub shape: Vec<usize>,
+    /// Row-major.
+    pub data: Vec<f32>,
+}
+
+/// What the model would say at one place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LensRow {
+    /// Where in the computation.
+    pub point: HookId,
+    /// Where in the prompt.
+    pub position: usize,
+    /// The most probable tokens, best first.
+    pub top: Vec<LensToken>,
+}
+
+/// A token that the model would say.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LensToken {
+    /// Its id.
+    pub token: u32,
+    /// What the head yields for it, after any softcap.
+    pub logit: f32,
+    /// Natural logarithm of its probability by the softmax over all logits.
+    pub logprob: f32,
+}
+
+fn ascending<T: Ord>(mut values: Vec<T>) -> Vec<T> {
+    values.sort_unstable();
+    values.dedup();
+    values
+}
+
+impl Captures {
+    /// Every point at every position; order and repetitions do not matter.
+    pub fn new(points: Vec<HookId>, positions: Vec<usize>) -> Self {
+        Self { points: ascending(points), positions: ascending(positions) }
+    }
+
+    /// Points, in the order of computation.
+    pub fn points(&self) -> &[HookId] {
+        &self.points
+    }
+
+    /// Positions, ascending.
+    pub fn positions(&self) -> &[usize] {
+        &self.positions
+    }
+
+    /// Whether nothing is captured.
+    pub fn is_empty(&self) -> bool {
+        self.points.is_empty() || self.positions.is_empty()
+    }
+
+    /// Memory that the result takes for a prompt of so many tokens.
+    pub fn bytes(&self, spec: &ModelSpec, prompt_tokens: usize) -> u64 {
+        let row = |point: &HookId| {
+            spec.hook_points.get(point.0 as usize).map_or(0, |hook| hook.row.elements(prompt_tokens) as u64)
+        };
+        let rows: u64 = self.points.iter().map(row).sum();
+        rows * self.positions.len() as u64 * size_of::<f32>() as u64
+    }
+}
+
+impl LogitLens {
+    /// Every point at every position, the best `top` tokens each; order and repetitions do not matter.
+    pub fn new(points: Vec<HookId>, positions: Vec<usize>, top: usize) -> Self {
+        Self { points: ascending(points), positions: ascending(positions), top }
+    }
+
+    /// Points, in the order of computation.
+    pub fn points(&self) -> &[HookId] {
+        &self.points
+    }
+
+    /// Positions, ascending.
+    pub fn positions(&self) -> &[usize] {
+        &self.positions
+    }
+
+    /// Tokens per place.
+    pub fn top(&self) -> usize {
+        self.top
+    }
+
+    /// Whether nothing is asked.
+    pub fn is_empty(&self) -> bool {
+        self.points.is_empty() || self.positions.is_empty()
+    }
+}
+
+/// Shape of an activation of `positions` rows in a prompt of `keys` tokens.
+pub fn shape(row: RowShape, positions: usize, keys: usize) -> Vec<usize> {
+    match row {
+        RowShape::Flat { width } => vec![positions, width as usize],
+        RowShape::Heads { heads, d_head } => vec![positions, heads as usize, d_head as usize],
+        RowShape::Keys { heads, .. } => vec![heads as usize, positions, keys],
+    }
+}
