@@ -6,56 +6,22 @@
 
 #![allow(missing_docs, unsafe_code, reason = "a binary; two loops are compiled for AVX2 by hand")]
 
+mod measure;
+
 use std::hint::black_box;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use half::{bf16, f16};
 use millm_kernels::{Elements, Parallel, Weight, instruction_set, matmul};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use self::measure::{REPEATS, Threads, median};
+
 /// Out and in features.
 const SHAPE: (usize, usize) = (8192, 2048);
 const ROWS: [usize; 6] = [1, 2, 4, 8, 16, 128];
 /// 256 MiB of f32, 128 MiB of the others: several times the last cache.
 const WEIGHTS: usize = 4;
-const REPEATS: usize = 21;
-
-struct Threads(rayon::ThreadPool);
-
-impl Parallel for Threads {
-    fn width(&self) -> usize {
-        self.0.current_num_threads()
-    }
-
-    fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
-        let next = AtomicUsize::new(0);
-        self.0.broadcast(|_| {
-            loop {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                if index >= count {
-                    break;
-                }
-                task(index);
-            }
-        });
-    }
-}
-
-/// The median time of a call in seconds, after one to warm up.
-fn median(mut call: impl FnMut()) -> f64 {
-    call();
-    let mut times: Vec<f64> = (0..REPEATS)
-        .map(|_| {
-            let start = Instant::now();
-            call();
-            start.elapsed().as_secs_f64()
-        })
-        .collect();
-    times.sort_by(f64::total_cmp);
-    times[REPEATS / 2]
-}
 
 /// GB/s of all threads adding up parts of an array as large as the weights together.
 fn read_bandwidth(threads: &Threads) -> f64 {
@@ -131,8 +97,7 @@ fn arithmetic_peak(threads: &Threads) -> f64 {
 }
 
 fn main() {
-    let pool = rayon::ThreadPoolBuilder::new().build().expect("threads");
-    let threads = Threads(pool);
+    let threads = Threads::new();
     let (bandwidth, peak) = (read_bandwidth(&threads), arithmetic_peak(&threads));
     println!("{} threads, {}", threads.width(), instruction_set());
     println!("limits: {bandwidth:.1} GB/s read, {peak:.0} GFLOP/s; medians of {REPEATS} calls\n");

@@ -1,90 +1,86 @@
-//! What stands between the two halves of a gated feed-forward layer.
+//! What stands between the two halves of a feed-forward layer, gated or not.
 
-use crate::exp::exp;
-use crate::simd::{Isa, Kernel, Simd, padded};
+mod functions;
+#[cfg(test)]
+mod tests;
 
-/// `gate[i] = silu(gate[i]) · up[i]` in place, with `silu(x) = x / (1 + e⁻ˣ)`. Any shape; each element by itself.
+use self::functions::{Gelu, GeluTanh, QuickGelu, Relu, Silu};
+use crate::function::{Apply, ApplyMul, Function};
+use crate::panel::Grid;
+use crate::parallel::{Parallel, task_count};
+use crate::simd::{Isa, LANES};
+use crate::tanh::Softcap;
+
+/// An elementwise non-linearity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// x · σ(x), with σ(x) = 1 / (1 + e⁻ˣ)
+    Silu,
+    /// x · Φ(x) = ½ x (1 + erf(x / √2))
+    Gelu,
+    /// ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))): `gelu_new` and `gelu_pytorch_tanh`
+    GeluTanh,
+    /// x · σ(1.702 x)
+    QuickGelu,
+    /// max(x, 0)
+    Relu,
+}
+
+/// What an element costs, about, in multiply-adds of a matrix product.
+const MUL_ADDS: usize = 32;
+
+/// `x[i] = activation(x[i])` in place. Any shape; each element by itself. NaN stays NaN.
+pub fn activate(threads: &dyn Parallel, activation: Activation, x: &mut [f32]) {
+    activate_on(Isa::detect(), threads, activation, x);
+}
+
+/// `gate[i] = activation(gate[i]) · up[i]` in place, the activation rounded first. Any shape; each element by itself.
 ///
 /// # Panics
 /// If the lengths differ.
-pub fn silu_mul(gate: &mut [f32], up: &[f32]) {
-    silu_mul_on(Isa::detect(), gate, up);
+pub fn activate_mul(threads: &dyn Parallel, activation: Activation, gate: &mut [f32], up: &[f32]) {
+    activate_mul_on(Isa::detect(), threads, activation, gate, up);
 }
 
-fn silu_mul_on(isa: Isa, gate: &mut [f32], up: &[f32]) {
+/// `x[i] = cap · tanh(x[i] / cap)` in place, as Gemma 2 does to its logits. Any shape; each element by itself.
+///
+/// # Panics
+/// If the cap is not above 0.
+pub fn softcap(threads: &dyn Parallel, cap: f32, x: &mut [f32]) {
+    assert!(cap > 0.0, "a softcap of {cap}");
+    each(Isa::detect(), threads, Softcap(cap), x, None);
+}
+
+fn activate_on(isa: Isa, threads: &dyn Parallel, activation: Activation, x: &mut [f32]) {
+    run(isa, threads, activation, x, None);
+}
+
+fn activate_mul_on(isa: Isa, threads: &dyn Parallel, activation: Activation, gate: &mut [f32], up: &[f32]) {
     assert_eq!(gate.len(), up.len(), "gate and up differ in length");
-    isa.run(SiluMul { gate, up });
+    run(isa, threads, activation, gate, Some(up));
 }
 
-struct SiluMul<'a> {
-    gate: &'a mut [f32],
-    up: &'a [f32],
-}
-
-impl Kernel for SiluMul<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let (gate, gate_rest) = self.gate.as_chunks_mut();
-        let (up, up_rest) = self.up.as_chunks();
-        for (gate, up) in gate.iter_mut().zip(up) {
-            simd.store(lanes(simd, simd.load(gate), simd.load(up)), gate);
-        }
-        let mut last = [0.0; _];
-        simd.store(lanes(simd, simd.load(&padded(gate_rest)), simd.load(&padded(up_rest))), &mut last);
-        gate_rest.copy_from_slice(&last[..gate_rest.len()]);
+fn run(isa: Isa, threads: &dyn Parallel, activation: Activation, x: &mut [f32], factor: Option<&[f32]>) {
+    match activation {
+        Activation::Silu => each(isa, threads, Silu, x, factor),
+        Activation::Gelu => each(isa, threads, Gelu, x, factor),
+        Activation::GeluTanh => each(isa, threads, GeluTanh, x, factor),
+        Activation::QuickGelu => each(isa, threads, QuickGelu, x, factor),
+        Activation::Relu => each(isa, threads, Relu, x, factor),
     }
 }
 
-#[inline(always)]
-fn lanes<S: Simd>(simd: S, gate: S::Lanes, up: S::Lanes) -> S::Lanes {
-    let one = simd.splat(1.0);
-    let minus_gate = simd.mul(gate, simd.splat(-1.0));
-    let silu = simd.div(gate, simd.add(one, exp(simd, minus_gate)));
-    simd.mul(silu, up)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::silu_mul_on;
-    use crate::testing::{bits, isas, uniform};
-
-    #[test]
-    fn it_agrees_with_f64() {
-        for isa in isas() {
-            let (x, up): (Vec<f32>, _) = (uniform(1, 999).iter().map(|x| x * 40.0).collect(), uniform(2, 999));
-            let mut gate = x.clone();
-            silu_mul_on(isa, &mut gate, &up);
-            for ((out, x), up) in gate.iter().zip(&x).zip(&up) {
-                let (x, up) = (f64::from(*x), f64::from(*up));
-                let exact = x / (1.0 + (-x).exp()) * up;
-                assert!((f64::from(*out) - exact).abs() <= 5e-7 * exact.abs(), "{out} for {exact}");
-            }
+/// Cuts the slice, as a matrix of one row, into a piece for each task.
+fn each(isa: Isa, threads: &dyn Parallel, function: impl Function, x: &mut [f32], factor: Option<&[f32]>) {
+    let len = x.len();
+    let tasks = task_count(threads, MUL_ADDS * len);
+    let col_step = len.div_ceil(tasks).next_multiple_of(LANES).max(LANES);
+    Grid { rows: 1, cols: len, row_step: 1, col_step }.for_each(threads, x, &|mut panel| {
+        let cols = panel.cols();
+        let x = panel.row(0);
+        match factor {
+            None => isa.run(Apply { function, x }),
+            Some(factor) => isa.run(ApplyMul { function, x, factor: &factor[cols] }),
         }
-    }
-
-    #[test]
-    fn an_element_has_the_same_bits_wherever_it_stands() {
-        for isa in isas() {
-            let (x, up) = (uniform(1, 40), uniform(2, 40));
-            let mut whole = x.clone();
-            silu_mul_on(isa, &mut whole, &up);
-            for start in 0..x.len() {
-                let mut part = x[start..].to_vec();
-                silu_mul_on(isa, &mut part, &up[start..]);
-                assert_eq!(bits(&part), bits(&whole[start..]));
-            }
-        }
-    }
-
-    #[test]
-    fn extremes_are_what_arithmetic_makes_of_them() {
-        for isa in isas() {
-            let mut gate = [f32::NAN, f32::INFINITY, -200.0, 200.0, 0.0];
-            silu_mul_on(isa, &mut gate, &[1.0; 5]);
-            assert!(gate[0].is_nan());
-            assert_eq!(gate[1..], [f32::INFINITY, 0.0, 200.0, 0.0]);
-        }
-    }
+    });
 }

@@ -1,8 +1,15 @@
 //! Causal attention of a ragged batch over keys and values in pages.
 
 mod heads;
+mod scores;
+mod softmax;
 #[cfg(test)]
 mod tests;
+
+use std::ops::Range;
+
+pub use self::scores::attention_scores;
+pub use self::softmax::softmax_rows;
 
 use self::heads::{Attend, Heads};
 use crate::panel::Grid;
@@ -23,6 +30,11 @@ pub struct AttentionShape {
     pub page_tokens: usize,
     /// Multiplies every score before the softmax; usually 1 / √d_head.
     pub scale: f32,
+    /// Keys that a query sees, itself included: at position p those at p − window + 1 ..= p (transformers' `q − k <
+    /// window`). None: all earlier ones.
+    pub window: Option<usize>,
+    /// Replaces a score, scaled and before the mask, by c · tanh(score / c) (Gemma 2).
+    pub softcap: Option<f32>,
 }
 
 /// Consecutive rows of the batch that are consecutive positions of one sequence.
@@ -41,20 +53,21 @@ pub struct Span<'a> {
 /// Queries that read keys and values together, about: enough that most reads hit L1, few enough for their scores to.
 const QUERIES: usize = 24;
 
-/// `out[t] = softmax(scale · q[t] · Kᵀ) · V` for every row t and head, over the keys and values at positions 0 ..= that
-/// of the row.
+/// `out[t] = softmax(cap(scale · q[t] · Kᵀ)) · V` for every row t and head, over the keys and values at positions 0 ..=
+/// that of the row, or the last [`window`](AttentionShape::window) of them.
 ///
 /// `q` and `out` are `[T, n_heads, d_head]`; `k_pages` and `v_pages` are the pools of one layer,
 /// `[pages, page_tokens, n_kv_heads, d_head]`, in which the keys and values of these rows are already written.
 ///
-/// A score is a dot product like [`dot`](crate::dot). The softmax subtracts the maximum and sums in eight lanes over keys in
-/// order; values are added up in order of keys and divided by that sum at the end. So a row depends on its sequence
-/// alone: not on its neighbours, on how a prompt was cut, or on the size and place of pages. Later positions are not
-/// even read.
+/// A score is a dot product like [`dot`](crate::dot). The softmax subtracts the maximum and sums in eight lanes over
+/// keys in order, the one at position p in lane p mod 8; values are added up in order of keys and divided by that sum
+/// at the end. So a row depends on its sequence alone: not on its neighbours, on how a prompt was cut, or on the size
+/// and place of pages. Keys and values that it does not see change nothing, whatever they hold; positions later than
+/// a task's rows, or before their windows, are not even read.
 ///
 /// # Panics
-/// If lengths do not fit the shape, or spans are out of order, overlap, leave `out`, or lack a page. Rows in no span
-/// are left as they are.
+/// If lengths do not fit the shape, the window is 0, the softcap is not above 0, or spans are out of order, overlap,
+/// leave `out`, or lack a page. Rows in no span are left as they are.
 pub fn attention(
     threads: &dyn Parallel,
     shape: &AttentionShape,
@@ -85,14 +98,10 @@ fn attention_on(
     let rows = shape.check(q, k_pages, v_pages);
     shape.check_spans(spans, rows, k_pages.len() / shape.page_len());
 
-    let keys: usize = spans.iter().map(|span| span.rows * (span.start + span.rows)).sum();
-    let threads = if task_count(threads, 2 * keys * shape.q_len()) > 1 { threads } else { &Serial };
-    let grid = Grid {
-        rows,
-        cols: shape.q_len(),
-        row_step: (QUERIES / shape.group()).max(1),
-        col_step: shape.group() * shape.d_head,
-    };
+    let scores: usize = spans.iter().map(|span| span.scores(shape.window)).sum();
+    let threads = if task_count(threads, 2 * scores * shape.q_len()) > 1 { threads } else { &Serial };
+    let grid =
+        Grid { rows, cols: shape.q_len(), row_step: shape.rows_at_once(), col_step: shape.group() * shape.d_head };
     grid.for_each(threads, out, &|mut panel| {
         let rows = panel.rows();
         let overlapping = spans.partition_point(|span| span.first_row + span.rows <= rows.start);
@@ -114,6 +123,11 @@ impl AttentionShape {
     /// Query heads per key/value head.
     fn group(&self) -> usize {
         self.n_heads / self.n_kv_heads
+    }
+
+    /// Rows that read keys and values together.
+    fn rows_at_once(&self) -> usize {
+        (QUERIES / self.group()).max(1)
     }
 
     /// Floats of a row of q.
@@ -138,6 +152,8 @@ impl AttentionShape {
             "{n_heads} query heads over {n_kv_heads} key/value heads"
         );
         assert!(page_tokens > 0, "pages of no tokens");
+        assert!(self.window != Some(0), "a window of no keys");
+        assert!(self.softcap.is_none_or(|cap| cap > 0.0), "a softcap of {:?}", self.softcap);
         assert!(q.len().is_multiple_of(self.q_len()), "q is not [T, {n_heads}, {d_head}]");
         assert_eq!(k_pages.len(), v_pages.len(), "the pools of keys and values differ in length");
         assert!(
@@ -164,8 +180,14 @@ impl AttentionShape {
 }
 
 impl Span<'_> {
-    /// How many keys a row sees: those up to its own.
-    fn visible(&self, row: usize) -> usize {
-        self.start + (row - self.first_row) + 1
+    /// The positions that a row sees: its own and those before it, as far as the window reaches.
+    fn visible(&self, row: usize, window: Option<usize>) -> Range<usize> {
+        let end = self.start + (row - self.first_row) + 1;
+        window.map_or(0, |window| end.saturating_sub(window))..end
+    }
+
+    /// About how many scores a head computes.
+    fn scores(&self, window: Option<usize>) -> usize {
+        self.rows * (self.start + self.rows).min(window.unwrap_or(usize::MAX))
     }
 }

@@ -18,23 +18,55 @@ const ROUNDER: f32 = 12_582_912.0;
 /// does not depend on where in a row it stands.
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(simd: S, x: S::Lanes) -> S::Lanes {
-    let x = simd.at_most(simd.at_least(x, simd.splat(RANGE.0)), simd.splat(RANGE.1));
+    let (n, r) = reduce(simd, simd.at_most(simd.at_least(x, simd.splat(RANGE.0)), simd.splat(RANGE.1)));
+    scale(simd, simd.add(power_m1(simd, r), simd.splat(1.0)), n)
+}
 
-    // x = n · ln 2 + r
+/// eˣ⁺ʸ for a small y, |y| < 0.05, as precise as if the sum were not rounded.
+#[inline(always)]
+pub(crate) fn exp_of_sum<S: Simd>(simd: S, x: S::Lanes, y: S::Lanes) -> S::Lanes {
+    let (n, r) = reduce(simd, simd.at_most(simd.at_least(x, simd.splat(RANGE.0)), simd.splat(RANGE.1)));
+    scale(simd, simd.add(power_m1(simd, simd.add(r, y)), simd.splat(1.0)), n)
+}
+
+/// eˣ − 1 for |x| < 80, within 2 ulp around 0 too.
+#[inline(always)]
+pub(crate) fn exp_m1<S: Simd>(simd: S, x: S::Lanes) -> S::Lanes {
+    let (n, r) = reduce(simd, x);
+    let pow2 = simd.pow2(n);
+    simd.mul_add(power_m1(simd, r), pow2, simd.add(pow2, simd.splat(-1.0)))
+}
+
+/// x = n · ln 2 + r
+#[inline(always)]
+fn reduce<S: Simd>(simd: S, x: S::Lanes) -> (S::Lanes, S::Lanes) {
     let n = round(simd, simd.mul(x, simd.splat(std::f32::consts::LOG2_E)));
     let r = simd.mul_add(n, simd.splat(-LN_2.0), x);
-    let r = simd.mul_add(n, simd.splat(-LN_2.1), r);
+    (n, simd.mul_add(n, simd.splat(-LN_2.1), r))
+}
 
-    let mut sum = simd.splat(POLYNOMIAL[0]);
-    for coefficient in &POLYNOMIAL[1..] {
-        sum = simd.mul_add(sum, r, simd.splat(*coefficient));
-    }
-    let power = simd.add(simd.mul_add(sum, simd.mul(r, r), r), simd.splat(1.0));
+/// eʳ − 1
+#[inline(always)]
+fn power_m1<S: Simd>(simd: S, r: S::Lanes) -> S::Lanes {
+    simd.mul_add(polynomial(simd, &POLYNOMIAL, r), simd.mul(r, r), r)
+}
 
-    // 2ⁿ in two factors: n reaches from -150 to 128, an exponent only from -126 to 127.
+/// power · 2ⁿ, in two factors: n reaches from -150 to 128, an exponent only from -126 to 127.
+#[inline(always)]
+fn scale<S: Simd>(simd: S, power: S::Lanes, n: S::Lanes) -> S::Lanes {
     let half = round(simd, simd.mul(n, simd.splat(0.5)));
     let rest = simd.mul_add(half, simd.splat(-1.0), n);
     simd.mul(simd.mul(power, simd.pow2(half)), simd.pow2(rest))
+}
+
+/// Horner's scheme, the highest power first.
+#[inline(always)]
+pub(crate) fn polynomial<S: Simd>(simd: S, coefficients: &[f32], x: S::Lanes) -> S::Lanes {
+    let mut sum = simd.splat(coefficients[0]);
+    for coefficient in &coefficients[1..] {
+        sum = simd.mul_add(sum, x, simd.splat(*coefficient));
+    }
+    sum
 }
 
 #[inline(always)]
@@ -44,44 +76,51 @@ fn round<S: Simd>(simd: S, x: S::Lanes) -> S::Lanes {
 
 #[cfg(test)]
 mod tests {
-    use super::exp;
-    use crate::simd::{Isa, Kernel, LANES, Simd};
-    use crate::testing::{isas, ulps};
+    use super::{exp, exp_m1, exp_of_sum};
+    use crate::function::Function;
+    use crate::simd::Simd;
+    use crate::testing::{apply, isas, worst};
 
-    struct Exp([f32; LANES]);
-
-    impl Kernel for Exp {
-        type Output = [f32; LANES];
-
-        #[inline(always)]
-        fn run<S: Simd>(mut self, simd: S) -> [f32; LANES] {
-            simd.store(exp(simd, simd.load(&self.0)), &mut self.0);
-            self.0
-        }
+    #[derive(Clone, Copy)]
+    enum Exp {
+        Plain,
+        MinusOne,
+        /// e^(x + x / 4096)
+        OfSum,
     }
 
-    fn worst(isa: Isa, low: f32, high: f32) -> f64 {
-        const STEPS: u32 = 1 << 20;
-        let mut worst = 0.0_f64;
-        for step in 0..STEPS {
-            let x = low + (high - low) * (step as f32 / STEPS as f32);
-            worst = worst.max(ulps(isa.run(Exp([x; LANES]))[0], f64::from(x).exp()));
+    impl Function for Exp {
+        #[inline(always)]
+        fn lanes<S: Simd>(self, simd: S, x: S::Lanes) -> S::Lanes {
+            match self {
+                Self::Plain => exp(simd, x),
+                Self::MinusOne => exp_m1(simd, x),
+                Self::OfSum => exp_of_sum(simd, x, simd.mul(x, simd.splat(1.0 / 4096.0))),
+            }
         }
-        worst
     }
 
     #[test]
     fn it_is_within_two_ulp_wherever_the_result_is_normal() {
         for isa in isas() {
-            assert!(worst(isa, -87.3, 88.7) < 2.0, "{isa:?}");
-            assert!(worst(isa, -1.0, 1.0) < 2.0, "{isa:?}");
+            assert!(worst(isa, Exp::Plain, -87.3, 88.7, f64::exp) < 2.0, "{isa:?}");
+            assert!(worst(isa, Exp::Plain, -1.0, 1.0, f64::exp) < 2.0, "{isa:?}");
+            assert!(worst(isa, Exp::OfSum, -87.2, 88.6, |x| (x + x / 4096.0).exp()) < 2.0, "{isa:?}");
+        }
+    }
+
+    #[test]
+    fn it_keeps_its_difference_from_one() {
+        for (isa, high) in isas().into_iter().flat_map(|isa| [80.0, 2.0, 0.35, 1e-3, 1e-30].map(|high| (isa, high))) {
+            let worst = worst(isa, Exp::MinusOne, -high, high, f64::exp_m1);
+            assert!(worst < 2.0, "{isa:?} up to {high}: {worst}");
         }
     }
 
     #[test]
     fn it_fades_through_the_subnormal_numbers() {
         for isa in isas() {
-            assert!(worst(isa, -103.9, -87.4) < 2.0, "{isa:?}");
+            assert!(worst(isa, Exp::Plain, -103.9, -87.4, f64::exp) < 2.0, "{isa:?}");
         }
     }
 
@@ -90,8 +129,8 @@ mod tests {
         let x = [f32::NEG_INFINITY, f32::MIN, -104.5, -0.0, 0.0, 88.8, f32::MAX, f32::INFINITY];
         let expected = [0.0, 0.0, 0.0, 1.0, 1.0, f32::INFINITY, f32::INFINITY, f32::INFINITY];
         for isa in isas() {
-            assert_eq!(isa.run(Exp(x)), expected);
-            assert!(isa.run(Exp([f32::NAN; LANES])).iter().all(|x| x.is_nan()));
+            assert_eq!(apply(isa, Exp::Plain, &x), expected);
+            assert!(apply(isa, Exp::Plain, &[f32::NAN])[0].is_nan());
         }
     }
 }

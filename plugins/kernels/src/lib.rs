@@ -7,30 +7,34 @@
 //!
 //! Where to read on:
 //! * [`matmul`], [`dot`]: `weight · x`, the weight in f32, bf16 or f16 ([`Weight`]), everything else in f32
-//! * [`rms_norm`], [`RopeTable`], [`silu_mul`]: what a Llama-type block does between products
-//! * [`attention`]: causal attention of a ragged batch over paged keys and values
+//! * [`normalize`] and [`gain`], [`RopeTable`], [`activate`], [`softcap`]: what a block does between products
+//! * [`attention`]: causal attention of a ragged batch over paged keys and values; [`attention_scores`] and
+//!   [`softmax_rows`]: its parts, for who wants to see or change them
 //! * `simd`, `tile`: eight lanes and the register tile from which the above are made
 //! * `panel`: how tasks write disjoint parts of one output
 
 mod activation;
 mod attention;
 mod exp;
+mod function;
 mod matmul;
 mod norm;
+mod normal;
 mod panel;
 mod parallel;
 mod rope;
 mod scratch;
 mod simd;
+mod tanh;
 #[cfg(test)]
 mod testing;
 mod tile;
 mod weight;
 
-pub use activation::silu_mul;
-pub use attention::{AttentionShape, Span, attention};
+pub use activation::{Activation, activate, activate_mul, softcap};
+pub use attention::{AttentionShape, Span, attention, attention_scores, softmax_rows};
 pub use matmul::{dot, matmul};
-pub use norm::{inverse_rms, rms_norm};
+pub use norm::{NormKind, gain, normalize};
 pub use parallel::{Parallel, Serial};
 pub use rope::RopeTable;
 pub use simd::instruction_set;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::function::{Apply, Function};
 use crate::parallel::Parallel;
 use crate::simd::Isa;
 
@@ -54,4 +55,19 @@ pub(crate) fn ulps(value: f32, exact: f64) -> f64 {
     }
     let spacing = f64::from(rounded.abs().next_up()) - f64::from(rounded.abs());
     (f64::from(value) - exact).abs() / spacing
+}
+
+/// The function of each of `x`.
+pub(crate) fn apply(isa: Isa, function: impl Function, x: &[f32]) -> Vec<f32> {
+    let mut out = x.to_vec();
+    isa.run(Apply { function, x: &mut out });
+    out
+}
+
+/// The largest error in [`ulps`] of a function over a million steps from `low` to `high`.
+pub(crate) fn worst(isa: Isa, function: impl Function, low: f32, high: f32, exact: impl Fn(f64) -> f64) -> f64 {
+    const STEPS: u32 = 1 << 20;
+    let x: Vec<f32> = (0..STEPS).map(|step| low + (high - low) * (step as f32 / STEPS as f32)).collect();
+    let errors = apply(isa, function, &x).into_iter().zip(&x).map(|(out, x)| ulps(out, exact(f64::from(*x))));
+    errors.fold(0.0, f64::max)
 }

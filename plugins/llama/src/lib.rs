@@ -1,5 +1,6 @@
-//! The Llama architecture: what its `config.json` means and what its checkpoints call their tensors.
+//! Llama and the architectures that follow it: what their configs mean and what their checkpoints call their tensors.
 
+mod family;
 mod llama;
 
 pub use self::llama::Llama;

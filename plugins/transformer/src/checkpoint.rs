@@ -1,18 +1,22 @@
 //! Safetensors files, mapped into memory: weights are used where they lie, in the dtype they have.
 
+mod tensor;
+
 use std::{
-    collections::{BTreeSet, HashMap},
+    cell::RefCell,
+    collections::{BTreeSet, HashMap, HashSet},
     fs::{self, File},
-    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use half::{bf16, f16};
 use memmap2::Mmap;
-use millm_kernels::Elements;
-use millm_plugin_api::{DType, ErrorKind, PluginError, Result};
+use millm_plugin_api::{ErrorKind, PluginError, Result};
 use safetensors::{Dtype, SafeTensors};
+
+use self::tensor::Bytes;
+pub use self::tensor::Tensor;
+use crate::tensors::Ignored;
 
 /// One file with everything, and the index of several.
 const SINGLE: &str = "model.safetensors";
@@ -22,38 +26,10 @@ const INDEX: &str = "model.safetensors.index.json";
 #[derive(Debug)]
 pub struct Checkpoint {
     tensors: HashMap<String, Tensor>,
+    /// Names that somebody asked for.
+    used: RefCell<HashSet<String>>,
     /// For messages.
     source: PathBuf,
-}
-
-/// A tensor in a mapped file. Clones share the mapping.
-#[derive(Clone, Debug)]
-pub struct Tensor {
-    bytes: Bytes,
-    dtype: Dtype,
-    shape: Vec<usize>,
-}
-
-#[derive(Clone, Debug)]
-enum Bytes {
-    Mapped {
-        file: Arc<Mmap>,
-        range: Range<usize>,
-    },
-    /// Old files do not align their data; such tensors are copied to where they can be read as numbers.
-    Copied {
-        words: Arc<[u64]>,
-        len: usize,
-    },
-}
-
-impl Bytes {
-    fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Mapped { file, range } => &file[range.clone()],
-            Self::Copied { words, len } => &bytemuck::cast_slice(words)[..*len],
-        }
-    }
 }
 
 impl Checkpoint {
@@ -67,7 +43,7 @@ impl Checkpoint {
         let index = folder.join(INDEX);
         if single.exists() || !index.exists() {
             let tensors = map_file(&single)?.into_iter().collect();
-            return Ok(Self { tensors, source: single });
+            return Ok(Self { tensors, used: RefCell::default(), source: single });
         }
         let mut tensors = HashMap::new();
         let shards = shards(&index)?;
@@ -81,7 +57,7 @@ impl Checkpoint {
         if let Some((name, shard)) = shards.iter().find(|(name, _)| !tensors.contains_key(*name)) {
             return Err(invalid(format!("{}: {shard} does not hold the tensor {name}", index.display())));
         }
-        Ok(Self { tensors, source: index })
+        Ok(Self { tensors, used: RefCell::default(), source: index })
     }
 
     /// The tensor of that name, if its shape and dtype are what the model needs.
@@ -94,56 +70,59 @@ impl Checkpoint {
         let Some(tensor) = self.tensors.get(name) else {
             return Err(invalid(format!("{source}: the tensor {name} of shape {shape:?} is missing")));
         };
-        if tensor.shape != shape {
-            let found = &tensor.shape;
+        if tensor.shape() != shape {
+            let found = tensor.shape();
             return Err(invalid(format!("{source}: the tensor {name} should have shape {shape:?}, found {found:?}")));
         }
-        if !matches!(tensor.dtype, Dtype::F32 | Dtype::BF16 | Dtype::F16) {
-            let found = tensor.dtype;
+        if !matches!(tensor.stored_as(), Dtype::F32 | Dtype::BF16 | Dtype::F16) {
+            let found = tensor.stored_as();
             return Err(invalid(format!("{source}: the tensor {name} has dtype {found}, not F32, BF16 or F16")));
         }
+        self.used.borrow_mut().insert(name.to_owned());
         Ok(tensor.clone())
     }
-}
 
-impl Tensor {
-    /// The elements in the dtype they are stored in.
-    pub fn elements(&self) -> Elements<'_> {
-        let bytes = self.bytes.as_slice();
-        match self.dtype {
-            Dtype::BF16 => Elements::Bf16(bytemuck::cast_slice::<u8, bf16>(bytes)),
-            Dtype::F16 => Elements::F16(bytemuck::cast_slice::<u8, f16>(bytes)),
-            // `Checkpoint::tensor` lets no other dtype out.
-            _ => Elements::F32(bytemuck::cast_slice(bytes)),
+    /// Whether there is a tensor of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    /// The first of `prefixes` that, put before `name`, is a tensor: checkpoints of one family differ in what they put
+    /// before all names.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_WEIGHTS` if none is.
+    pub fn prefix<'a>(&self, prefixes: &[&'a str], name: &str) -> Result<&'a str> {
+        let found = prefixes.iter().find(|prefix| self.has(&format!("{prefix}{name}")));
+        found.copied().ok_or_else(|| {
+            let names: Vec<_> = prefixes.iter().map(|prefix| format!("{prefix}{name}")).collect();
+            invalid(format!("{}: the tensor {} is missing", self.source.display(), names.join(" or ")))
+        })
+    }
+
+    /// Checks that every tensor was asked for or is among the `ignored`.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_WEIGHTS`, with the first few that are not: the config describes another model than the weights, such as
+    /// one of fewer blocks, or without biases.
+    pub fn all_used(&self, ignored: &Ignored) -> Result<()> {
+        let used = self.used.borrow();
+        let known = |name: &str| {
+            used.contains(name)
+                || ignored.prefixes.iter().any(|prefix| name.starts_with(prefix))
+                || ignored.suffixes.iter().any(|suffix| name.ends_with(suffix))
+        };
+        let mut left: Vec<&str> = self.tensors.keys().map(String::as_str).filter(|name| !known(name)).collect();
+        if left.is_empty() {
+            return Ok(());
         }
-    }
-
-    /// The elements widened to f32, which is exact.
-    pub fn to_f32(&self) -> Vec<f32> {
-        match self.elements() {
-            Elements::F32(elements) => elements.to_vec(),
-            Elements::Bf16(elements) => elements.iter().map(|element| element.to_f32()).collect(),
-            Elements::F16(elements) => elements.iter().map(|element| element.to_f32()).collect(),
-        }
-    }
-
-    /// How many elements there are.
-    pub fn len(&self) -> usize {
-        self.shape.iter().product()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The dtype it is stored in.
-    pub fn dtype(&self) -> DType {
-        match self.dtype {
-            Dtype::BF16 => DType::BF16,
-            Dtype::F16 => DType::F16,
-            _ => DType::F32,
-        }
+        left.sort_unstable();
+        let (source, count, shown) = (self.source.display(), left.len(), left[..left.len().min(4)].join(", "));
+        Err(invalid(format!(
+            "{source}: {count} tensors have no place in the model that config.json describes, such as {shown}"
+        )))
     }
 }
 
@@ -183,11 +162,9 @@ fn map_file(path: &Path) -> Result<Vec<(String, Tensor)>> {
             let start = data.as_ptr() as usize - base;
             Bytes::Mapped { file: Arc::clone(&map), range: start..start + data.len() }
         } else {
-            let mut words = vec![0_u64; data.len().div_ceil(8)];
-            bytemuck::cast_slice_mut(&mut words)[..data.len()].copy_from_slice(data);
-            Bytes::Copied { words: words.into(), len: data.len() }
+            Bytes::copied(data)
         };
-        tensors.push((name.to_owned(), Tensor { bytes, dtype: view.dtype(), shape: view.shape().to_vec() }));
+        tensors.push((name.to_owned(), Tensor::new(bytes, view.dtype(), view.shape().to_vec())));
     }
     Ok(tensors)
 }
@@ -242,6 +219,20 @@ mod tests {
             assert!(message.contains(SINGLE), "{message}");
         }
         assert!(open(&[]).unwrap_err().to_string().contains(SINGLE));
+    }
+
+    #[test]
+    fn a_tensor_that_nothing_uses_is_an_error_unless_it_is_known() {
+        let checkpoint = open(&[(SINGLE, &file(0))]).unwrap();
+        let message = checkpoint.all_used(&Ignored::default()).unwrap_err().to_string();
+        assert!(message.contains("1 tensors have no place") && message.ends_with("such as a"), "{message}");
+        let prefixes = Ignored { prefixes: vec!["a".into()], ..Ignored::default() };
+        let suffixes = Ignored { suffixes: vec!["a".into()], ..Ignored::default() };
+        checkpoint.all_used(&prefixes).and(checkpoint.all_used(&suffixes)).unwrap();
+        checkpoint.tensor("a", &[2]).unwrap();
+        checkpoint.all_used(&Ignored::default()).unwrap();
+        assert_eq!(checkpoint.prefix(&["x.", ""], "a").unwrap(), "");
+        assert!(checkpoint.prefix(&["x.", "y."], "a").unwrap_err().to_string().contains("x.a or y.a is missing"));
     }
 
     #[test]

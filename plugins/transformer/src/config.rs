@@ -1,5 +1,7 @@
 //! Typed access to `config.json`: every complaint names the file and the field.
 
+mod common;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -7,6 +9,8 @@ use std::{
 
 use millm_plugin_api::{ErrorKind, PluginError, Result};
 use serde_json::{Map, Value};
+
+pub use self::common::HeadDefaults;
 
 /// A JSON object of a model's configuration: the file itself, or an object in it.
 #[derive(Clone, Debug)]
@@ -39,6 +43,11 @@ impl Config {
             Ok(_) => Err(invalid(format!("{} is not a JSON object", path.display()))),
             Err(error) => Err(invalid(format!("{} is not JSON", path.display())).caused_by(&error)),
         }
+    }
+
+    /// A part of this configuration that says nothing.
+    pub fn empty(&self) -> Self {
+        Self { fields: Map::new(), ..self.clone() }
     }
 
     /// An error about a field: "config.json: `message`".
@@ -81,13 +90,44 @@ impl Config {
         self.required(field, self.size_if_any(field)?)
     }
 
+    /// A size of at least 1, or the family's default.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_CONFIG` if it is absent and there is no default, or anything else.
+    pub fn size_or(&self, field: &str, default: impl Into<Option<usize>>) -> Result<usize> {
+        self.required(field, self.size_if_any(field)?.or(default.into()))
+    }
+
+    /// A number of things, possibly none. An absent or null field is `None`.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_CONFIG` if it is anything else.
+    pub fn count_if_any(&self, field: &str) -> Result<Option<usize>> {
+        let read = |value: &Value| match value.as_u64() {
+            Some(size @ 0..=MAX_SIZE) => Ok(size as usize),
+            _ => Err(self.wrong(field, "a whole number from 0 to 16777216", value)),
+        };
+        self.get(field).map(read).transpose()
+    }
+
     /// A number of blocks, at least 1.
     ///
     /// # Errors
     ///
     /// `INVALID_CONFIG` if it is absent or anything else.
     pub fn layers(&self, field: &str) -> Result<usize> {
-        match self.size(field)? {
+        self.layers_or(field, None)
+    }
+
+    /// A number of blocks, at least 1, or the family's default.
+    ///
+    /// # Errors
+    ///
+    /// As [`layers`](Self::layers).
+    pub fn layers_or(&self, field: &str, default: impl Into<Option<usize>>) -> Result<usize> {
+        match self.size_or(field, default)? {
             layers if layers <= MAX_LAYERS => Ok(layers),
             layers => {
                 Err(self.error(format_args!("{}{field} must be at most {MAX_LAYERS}, found {layers}", self.prefix)))
@@ -115,6 +155,59 @@ impl Config {
     /// `INVALID_CONFIG` if it is absent or anything else.
     pub fn positive(&self, field: &str) -> Result<f64> {
         self.required(field, self.positive_if_any(field)?)
+    }
+
+    /// Any finite number. An absent or null field is `None`.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_CONFIG` if it is anything else.
+    pub fn number_if_any(&self, field: &str) -> Result<Option<f64>> {
+        let read = |value: &Value| match value.as_f64() {
+            Some(number) if number.is_finite() => Ok(number),
+            _ => Err(self.wrong(field, "a number", value)),
+        };
+        self.get(field).map(read).transpose()
+    }
+
+    /// A list of positive numbers.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_CONFIG` if it is absent or anything else.
+    pub fn positives(&self, field: &str) -> Result<Vec<f64>> {
+        let value = self.required(field, self.get(field))?;
+        let positive = |value: &Value| value.as_f64().filter(|number| *number > 0.0 && number.is_finite());
+        let numbers = value.as_array().and_then(|list| list.iter().map(positive).collect());
+        numbers.ok_or_else(|| self.wrong(field, "a list of positive numbers", value))
+    }
+
+    /// A list of texts. An absent or null field is `None`.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_CONFIG` if it is anything else.
+    pub fn texts_if_any(&self, field: &str) -> Result<Option<Vec<&str>>> {
+        let read = |value| {
+            let texts = Value::as_array(value).and_then(|list| list.iter().map(Value::as_str).collect());
+            texts.ok_or_else(|| self.wrong(field, "a list of texts", value))
+        };
+        self.get(field).map(read).transpose()
+    }
+
+    /// Whether there is a field, null or not.
+    pub fn mentions(&self, field: &str) -> bool {
+        self.fields.contains_key(field)
+    }
+
+    /// Whether there is a field, and it is not null.
+    pub fn has(&self, field: &str) -> bool {
+        self.get(field).is_some()
+    }
+
+    /// Whether there are no fields.
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
     }
 
     /// A flag. An absent or null field is `default`.

@@ -1,85 +1,86 @@
 //! What an architecture plugin states about a model.
 
-use crate::rope::Rope;
+use millm_kernels::{Activation, NormKind};
 
-/// A pre-norm decoder: RMS norms, rotary attention with shared key/value heads, a gated SiLU MLP, a residual stream
-/// through both. Sizes have the names of TransformerLens.
+use crate::{rope::Rope, tensors::Tensors};
+
+/// A decoder-only transformer: norms before attention and MLP, a residual stream through both. What families do
+/// differently is a field. Sizes have the names of TransformerLens.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     /// `model_type` of the config.
     pub model_type: String,
-    /// Number of blocks.
-    pub n_layers: usize,
     /// Width of the residual stream.
     pub d_model: usize,
-    /// Query heads.
-    pub n_heads: usize,
-    /// Key and value heads; each serves `n_heads / n_key_value_heads` query heads in a row.
-    pub n_key_value_heads: usize,
-    /// Width of a head.
-    pub d_head: usize,
+    /// Query, key and value heads.
+    pub heads: Heads,
     /// Width of the MLP's hidden layer.
     pub d_mlp: usize,
     /// Rows of the embedding.
     pub d_vocab: usize,
     /// Longest sequence by the config.
     pub n_ctx: usize,
-    /// Added to the mean square in every norm.
-    pub norm_eps: f32,
-    /// Applied to queries and keys.
-    pub rope: Rope,
+    /// Multiplies every token's embedding, in f32.
+    pub embed_scale: Option<f32>,
+    /// All norms.
+    pub norm: Norm,
+    /// Whether attention and MLP read the same stream and both add to it.
+    pub parallel: bool,
+    /// The MLP's non-linearity; with [`gate`](crate::BlockTensors::gate) it is the gate's.
+    pub activation: Activation,
+    /// c in `c · tanh(score / c)`.
+    pub attn_softcap: Option<f32>,
+    /// c in `c · tanh(logit / c)`.
+    pub final_softcap: Option<f32>,
+    /// How positions turn queries and keys; blocks choose one by index. Empty where a table is added to the embedding.
+    pub ropes: Vec<Rope>,
+    /// One per block.
+    pub blocks: Vec<Block>,
     /// What the checkpoint calls its tensors.
     pub tensors: Tensors,
 }
 
-/// Names of tensors in the checkpoint.
-#[derive(Clone, Debug)]
-pub struct Tensors {
-    /// `[d_vocab, d_model]`.
-    pub embed: String,
-    /// One entry per block.
-    pub blocks: Vec<BlockTensors>,
-    /// Gain of the norm before the head, `[d_model]`.
-    pub final_norm: String,
-    /// `[d_vocab, d_model]`; `None` if the embedding serves as head.
-    pub head: Option<String>,
+/// Heads of all blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heads {
+    /// Query heads.
+    pub n_heads: usize,
+    /// Key and value heads; each serves `n_heads / n_key_value_heads` query heads in a row.
+    pub n_key_value_heads: usize,
+    /// Width of a head.
+    pub d_head: usize,
 }
 
-/// Names of one block's tensors.
-#[derive(Clone, Debug)]
-pub struct BlockTensors {
-    /// Gain of the norm before attention, `[d_model]`.
-    pub attn_norm: String,
-    /// `[n_heads · d_head, d_model]`.
-    pub q: Linear,
-    /// `[n_key_value_heads · d_head, d_model]`.
-    pub k: Linear,
-    /// `[n_key_value_heads · d_head, d_model]`.
-    pub v: Linear,
-    /// `[d_model, n_heads · d_head]`.
-    pub o: Linear,
-    /// Gain of the norm before the MLP, `[d_model]`.
-    pub mlp_norm: String,
-    /// `[d_mlp, d_model]`, goes through SiLU.
-    pub gate: Linear,
-    /// `[d_mlp, d_model]`, multiplies the above.
-    pub up: Linear,
-    /// `[d_model, d_mlp]`.
-    pub down: Linear,
-}
-
-/// Names of a linear layer's tensors.
-#[derive(Clone, Debug)]
-pub struct Linear {
-    /// `[out, in]`, as `torch.nn.Linear` stores it.
-    pub weight: String,
-    /// `[out]`.
-    pub bias: Option<String>,
-}
-
-impl Linear {
-    /// `{path}.weight` and, where there is one, `{path}.bias`.
-    pub fn at(path: &str, bias: bool) -> Self {
-        Self { weight: format!("{path}.weight"), bias: bias.then(|| format!("{path}.bias")) }
+impl Heads {
+    /// Elements of all queries of a row.
+    pub fn queries(&self) -> usize {
+        self.n_heads * self.d_head
     }
+
+    /// Elements of all keys of a row, and of all values.
+    pub fn keys(&self) -> usize {
+        self.n_key_value_heads * self.d_head
+    }
+}
+
+/// What norms are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Norm {
+    /// What they divide out.
+    pub kind: NormKind,
+    /// Added to the mean square or variance.
+    pub eps: f32,
+    /// Whether the gain is 1 + what the checkpoint holds.
+    pub one_plus: bool,
+}
+
+/// What blocks may do differently within one model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Block {
+    /// Multiplies every score, usually 1 / √d_head.
+    pub attn_scale: f32,
+    /// Keys that a query sees, itself included. `None`: all before it.
+    pub window: Option<usize>,
+    /// Index into [`Decoder::ropes`]; `None` if positions do not turn anything.
+    pub rope: Option<usize>,
 }

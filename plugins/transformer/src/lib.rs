@@ -6,24 +6,34 @@
 //! # Layout
 //!
 //! * [`config`]: typed access to `config.json`
-//! * [`decoder`]: what a plugin states
+//! * [`decoder`], [`tensors`]: what a plugin states
 //! * [`rope`]: rotary frequencies and their scalings
 //! * [`checkpoint`]: safetensors files, mapped into memory
 //! * `weights`: the checkpoint's tensors in the places the decoder gives them
 //! * `pages`: KV memory, and the sequences that hold it
-//! * [`model`]: the hooked forward pass
+//! * `sites`: the hook points of a decoder
+//! * `block`: one block, hooked
+//! * [`model`]: the forward pass
 
+mod block;
 pub mod checkpoint;
 pub mod config;
 pub mod decoder;
 pub mod model;
 mod pages;
 pub mod rope;
+mod scratch;
+mod sites;
+pub mod tensors;
 mod weights;
 
+pub use millm_kernels::{Activation, NormKind};
+
 pub use self::{
-    config::Config,
-    decoder::{BlockTensors, Decoder, Linear, Tensors},
+    checkpoint::Checkpoint,
+    config::{Config, HeadDefaults},
+    decoder::{Block, Decoder, Heads, Norm},
     model::Transformer,
-    rope::{Rope, RopeScaling},
+    rope::{Rope, RopeFields, RopeScaling},
+    tensors::{BlockTensors, Gain, Ignored, Layout, Linear, Tensors},
 };

@@ -146,11 +146,13 @@ pub struct PagedSequence {
     pool: Pool,
     pub(crate) table: Vec<u32>,
     pub(crate) len: usize,
+    /// Whether it turns by the frequencies of long contexts. Fixed, since its keys have.
+    pub(crate) long: bool,
 }
 
 impl PagedSequence {
-    pub(crate) fn new(pool: Pool) -> Self {
-        Self { pool, table: Vec::new(), len: 0 }
+    pub(crate) fn new(pool: Pool, long: bool) -> Self {
+        Self { pool, table: Vec::new(), len: 0, long }
     }
 }
 
@@ -174,7 +176,7 @@ impl Sequence for PagedSequence {
             pages.holders[*page as usize] += 1;
         }
         drop(pages);
-        Ok(Self { pool: self.pool.clone(), table, len })
+        Ok(Self { pool: self.pool.clone(), table, len, long: self.long })
     }
 
     fn bytes(&self) -> usize {
@@ -206,7 +208,7 @@ mod tests {
     #[test]
     fn pages_are_taken_shared_copied_and_given_back() {
         let pool = Pool::new(1, 2, page_bytes(1, 2) as u64 * 5, 100);
-        let mut first = PagedSequence::new(pool.clone());
+        let mut first = PagedSequence::new(pool.clone(), false);
         grow(&pool, &mut first, PAGE_TOKENS + 3).unwrap();
         assert_eq!((free(&pool), first.bytes()), (3, 2 * page_bytes(1, 2)));
         let rows: Vec<f32> = (0..2 * (PAGE_TOKENS + 3)).map(|i| i as f32).collect();
@@ -238,7 +240,8 @@ mod tests {
     #[test]
     fn a_step_that_does_not_fit_takes_nothing() {
         let pool = Pool::new(1, 2, page_bytes(1, 2) as u64 * 2, 100);
-        let (mut first, mut second) = (PagedSequence::new(pool.clone()), PagedSequence::new(pool.clone()));
+        let (mut first, mut second) =
+            (PagedSequence::new(pool.clone(), false), PagedSequence::new(pool.clone(), false));
         let growing = [(&mut first, PAGE_TOKENS), (&mut second, PAGE_TOKENS + 1)];
         let error = pool.lock().reserve(growing.into_iter()).unwrap_err();
         assert_eq!((error.kind, free(&pool)), (ErrorKind::OUT_OF_PAGES, 2));

@@ -1,36 +1,41 @@
 //! The checkpoint's tensors in the places the decoder gives them.
 
-use millm_kernels::{Parallel, Weight, matmul};
+use millm_kernels::{Parallel, Weight, gain, matmul, normalize};
 use millm_plugin_api::{DType, ErrorKind, Host, PluginError, Result};
 
 use crate::{
     checkpoint::{Checkpoint, Tensor},
-    decoder::{self, BlockTensors, Decoder},
+    decoder::{Decoder, Norm},
+    tensors::{self, BlockTensors, Layout},
 };
 
 #[derive(Debug)]
 pub(crate) struct Weights {
     pub(crate) embed: Matrix,
+    pub(crate) pos_embed: Option<Matrix>,
     pub(crate) blocks: Vec<Block>,
-    pub(crate) final_norm: Vec<f32>,
+    pub(crate) final_norm: Gain,
     /// `None` if the embedding serves as head.
-    head: Option<Matrix>,
+    head: Option<Linear>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Block {
-    pub(crate) attn_norm: Vec<f32>,
+    pub(crate) ln1: Gain,
     pub(crate) q: Linear,
     pub(crate) k: Linear,
     pub(crate) v: Linear,
     pub(crate) o: Linear,
-    pub(crate) mlp_norm: Vec<f32>,
-    pub(crate) gate: Linear,
+    pub(crate) qk_norm: Option<(Gain, Gain)>,
+    pub(crate) attn_post_norm: Option<Gain>,
+    pub(crate) ln2: Gain,
+    pub(crate) gate: Option<Linear>,
     pub(crate) up: Linear,
     pub(crate) down: Linear,
+    pub(crate) mlp_post_norm: Option<Gain>,
 }
 
-/// A matrix `[rows, cols]` as it lies in its file.
+/// A matrix `[rows, cols]`, where possible as it lies in its file.
 #[derive(Debug)]
 pub(crate) struct Matrix {
     tensor: Tensor,
@@ -42,6 +47,14 @@ pub(crate) struct Matrix {
 pub(crate) struct Linear {
     weight: Matrix,
     /// Small, and so widened.
+    bias: Option<Vec<f32>>,
+}
+
+/// A norm, whose gain and bias are small, and so widened.
+#[derive(Debug)]
+pub(crate) struct Gain {
+    norm: Norm,
+    gain: Vec<f32>,
     bias: Option<Vec<f32>>,
 }
 
@@ -57,10 +70,35 @@ impl Matrix {
 }
 
 impl Linear {
-    fn load(checkpoint: &Checkpoint, names: &decoder::Linear, rows: usize, cols: usize) -> Result<Self> {
-        let weight = Matrix::load(checkpoint, &names.weight, rows, cols)?;
-        let bias = names.bias.as_ref().map(|name| vector(checkpoint, name, rows)).transpose()?;
-        Ok(Self { weight, bias })
+    fn load(checkpoint: &Checkpoint, names: &tensors::Linear, rows: usize, cols: usize) -> Result<Self> {
+        let stored = match names.layout {
+            Layout::Whole => [rows, cols],
+            Layout::Rows { of, .. } => [of, cols],
+            Layout::Interleaved { parts, .. } => [parts * rows, cols],
+            Layout::Transposed => [cols, rows],
+            Layout::Columns { of, .. } => [cols, of],
+        };
+        let tensor = checkpoint.tensor(&names.weight, &stored)?;
+        let tensor = match names.layout {
+            Layout::Whole => tensor,
+            Layout::Rows { first, .. } => tensor.rows(first, rows),
+            Layout::Interleaved { part, parts, size } => tensor.gather(&interleaved(part, parts, size, rows)),
+            Layout::Transposed => tensor.transposed(0, rows),
+            Layout::Columns { first, .. } => tensor.transposed(first, rows),
+        };
+        let bias = names.bias.as_ref().map(|name| -> Result<Vec<f32>> {
+            Ok(match names.layout {
+                Layout::Whole | Layout::Transposed => vector(checkpoint, name, rows)?,
+                Layout::Rows { first, of } | Layout::Columns { first, of } => {
+                    vector(checkpoint, name, of)?[first..first + rows].to_vec()
+                }
+                Layout::Interleaved { part, parts, size } => {
+                    let all = vector(checkpoint, name, parts * rows)?;
+                    interleaved(part, parts, size, rows).into_iter().map(|row| all[row]).collect()
+                }
+            })
+        });
+        Ok(Self { weight: Matrix { tensor, rows, cols }, bias: bias.transpose()? })
     }
 
     /// `out[T, rows] = x[T, cols] · Wᵀ + b`.
@@ -73,16 +111,55 @@ impl Linear {
     }
 }
 
+/// The rows of one layer among several that are interleaved in blocks.
+fn interleaved(part: usize, parts: usize, size: usize, rows: usize) -> Vec<usize> {
+    (0..rows).map(|row| (row / size * parts + part) * size + row % size).collect()
+}
+
+impl Gain {
+    fn load(checkpoint: &Checkpoint, names: &tensors::Gain, norm: Norm, width: usize) -> Result<Self> {
+        let mut gain = vector(checkpoint, &names.weight, width)?;
+        if norm.one_plus {
+            gain.iter_mut().for_each(|gain| *gain += 1.0);
+        }
+        let bias = names.bias.as_ref().map(|name| vector(checkpoint, name, width)).transpose()?;
+        Ok(Self { norm, gain, bias })
+    }
+
+    /// What TransformerLens calls `hook_normalized`: rows of this norm's width, before gain and bias.
+    pub(crate) fn normalize(&self, x: &[f32], out: &mut [f32]) {
+        normalize(self.norm.kind, self.norm.eps, x, self.gain.len(), out);
+    }
+
+    /// Gain and bias, in place.
+    pub(crate) fn scale(&self, x: &mut [f32]) {
+        gain(x, &self.gain, self.bias.as_deref());
+    }
+
+    /// The whole norm.
+    pub(crate) fn apply(&self, x: &[f32], out: &mut [f32]) {
+        self.normalize(x, out);
+        self.scale(out);
+    }
+
+    fn n_params(&self) -> usize {
+        self.gain.len() + self.bias.as_ref().map_or(0, Vec::len)
+    }
+}
+
 fn vector(checkpoint: &Checkpoint, name: &str, len: usize) -> Result<Vec<f32>> {
     Ok(checkpoint.tensor(name, &[len])?.to_f32())
 }
 
 impl Weights {
     pub(crate) fn load(checkpoint: &Checkpoint, decoder: &Decoder, host: &Host) -> Result<Self> {
-        let Decoder { d_model, d_vocab, tensors, .. } = decoder;
+        let Decoder { d_model, d_vocab, n_ctx, norm, tensors, .. } = decoder;
         let embed = Matrix::load(checkpoint, &tensors.embed, *d_vocab, *d_model)?;
-        let head = tensors.head.as_ref().map(|name| Matrix::load(checkpoint, name, *d_vocab, *d_model)).transpose()?;
-        let final_norm = vector(checkpoint, &tensors.final_norm, *d_model)?;
+        let table = tensors.pos_embed.as_ref();
+        let pos_embed = table.map(|name| Matrix::load(checkpoint, name, *n_ctx, *d_model)).transpose()?;
+        let head =
+            tensors.head.as_ref().map(|names| Linear::load(checkpoint, names, *d_vocab, *d_model)).transpose()?;
+        let final_norm = Gain::load(checkpoint, &tensors.final_norm, *norm, *d_model)?;
         let mut blocks = Vec::with_capacity(tensors.blocks.len());
         for names in &tensors.blocks {
             if host.cancelled() {
@@ -91,22 +168,24 @@ impl Weights {
             blocks.push(Block::load(checkpoint, decoder, names)?);
             host.progress("weights", blocks.len() as u64, tensors.blocks.len() as u64);
         }
-        Ok(Self { embed, blocks, final_norm, head })
+        checkpoint.all_used(&tensors.ignored)?;
+        Ok(Self { embed, pos_embed, blocks, final_norm, head })
     }
 
-    /// From the last norm's output to logits.
-    pub(crate) fn head(&self) -> &Matrix {
-        self.head.as_ref().unwrap_or(&self.embed)
+    /// From the last norm's output to logits, `[rows, d_vocab]`.
+    pub(crate) fn head(&self, threads: &dyn Parallel, x: &[f32], logits: &mut [f32]) {
+        match &self.head {
+            Some(head) => head.apply(threads, x, logits),
+            None => matmul(threads, &self.embed.weight(), None, x, logits),
+        }
     }
 
     /// Number of weights; tied ones count once.
     pub(crate) fn n_params(&self) -> usize {
-        let block = |block: &Block| {
-            let linears = [&block.q, &block.k, &block.v, &block.o, &block.gate, &block.up, &block.down];
-            linears.iter().map(|linear| linear.n_params()).sum::<usize>() + block.attn_norm.len() + block.mlp_norm.len()
-        };
-        let head = self.head.as_ref().map_or(0, |head| head.tensor.len());
-        self.embed.tensor.len() + head + self.final_norm.len() + self.blocks.iter().map(block).sum::<usize>()
+        let table = self.pos_embed.as_ref().map_or(0, |table| table.tensor.len());
+        let head = self.head.as_ref().map_or(0, Linear::n_params);
+        let blocks: usize = self.blocks.iter().map(Block::n_params).sum();
+        self.embed.tensor.len() + table + head + self.final_norm.n_params() + blocks
     }
 
     /// Dtype of the blocks, or of the embedding if there are none.
@@ -117,20 +196,34 @@ impl Weights {
 
 impl Block {
     fn load(checkpoint: &Checkpoint, decoder: &Decoder, names: &BlockTensors) -> Result<Self> {
-        let Decoder { d_model, d_mlp, .. } = *decoder;
-        let queries = decoder.n_heads * decoder.d_head;
-        let keys = decoder.n_key_value_heads * decoder.d_head;
-        let linear = |names: &decoder::Linear, rows, cols| Linear::load(checkpoint, names, rows, cols);
+        let Decoder { d_model, d_mlp, heads, norm, .. } = *decoder;
+        let linear = |names: &tensors::Linear, rows, cols| Linear::load(checkpoint, names, rows, cols);
+        let gain = |names: &tensors::Gain, width| Gain::load(checkpoint, names, norm, width);
+        let post = |names: &Option<tensors::Gain>| names.as_ref().map(|names| gain(names, d_model)).transpose();
+        let pair = |(q, k): &(tensors::Gain, tensors::Gain)| -> Result<_> {
+            Ok((gain(q, heads.d_head)?, gain(k, heads.d_head)?))
+        };
         Ok(Self {
-            attn_norm: vector(checkpoint, &names.attn_norm, d_model)?,
-            q: linear(&names.q, queries, d_model)?,
-            k: linear(&names.k, keys, d_model)?,
-            v: linear(&names.v, keys, d_model)?,
-            o: linear(&names.o, d_model, queries)?,
-            mlp_norm: vector(checkpoint, &names.mlp_norm, d_model)?,
-            gate: linear(&names.gate, d_mlp, d_model)?,
+            ln1: gain(&names.ln1, d_model)?,
+            q: linear(&names.q, heads.queries(), d_model)?,
+            k: linear(&names.k, heads.keys(), d_model)?,
+            v: linear(&names.v, heads.keys(), d_model)?,
+            o: linear(&names.o, d_model, heads.queries())?,
+            qk_norm: names.qk_norm.as_ref().map(pair).transpose()?,
+            attn_post_norm: post(&names.attn_post_norm)?,
+            ln2: gain(&names.ln2, d_model)?,
+            gate: names.gate.as_ref().map(|names| linear(names, d_mlp, d_model)).transpose()?,
             up: linear(&names.up, d_mlp, d_model)?,
             down: linear(&names.down, d_model, d_mlp)?,
+            mlp_post_norm: post(&names.mlp_post_norm)?,
         })
+    }
+
+    fn n_params(&self) -> usize {
+        let linears = [&self.q, &self.k, &self.v, &self.o, &self.up, &self.down].into_iter().chain(&self.gate);
+        let qk_norm = self.qk_norm.iter().flat_map(|(q, k)| [q, k]);
+        let norms = [&self.ln1, &self.ln2].into_iter().chain(qk_norm).chain(&self.attn_post_norm);
+        linears.map(Linear::n_params).sum::<usize>()
+            + norms.chain(&self.mlp_post_norm).map(Gain::n_params).sum::<usize>()
     }
 }

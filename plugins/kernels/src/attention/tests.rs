@@ -1,3 +1,6 @@
+mod parts;
+mod window;
+
 use super::{AttentionShape, Span, attention_on};
 use crate::parallel::{Parallel, Serial};
 use crate::simd::Isa;
@@ -8,7 +11,15 @@ const HEADS: [(usize, usize, usize); 7] =
     [(1, 1, 1), (3, 3, 7), (4, 2, 8), (6, 2, 20), (8, 1, 60), (12, 12, 64), (28, 2, 16)];
 
 fn shape((n_heads, n_kv_heads, d_head): (usize, usize, usize), page_tokens: usize) -> AttentionShape {
-    AttentionShape { n_heads, n_kv_heads, d_head, page_tokens, scale: 1.7 / (d_head as f32).sqrt() }
+    AttentionShape {
+        n_heads,
+        n_kv_heads,
+        d_head,
+        page_tokens,
+        scale: 1.7 / (d_head as f32).sqrt(),
+        window: None,
+        softcap: None,
+    }
 }
 
 /// A sequence: a row of queries, keys and values for each position.
@@ -96,9 +107,11 @@ fn exact(shape: &AttentionShape, sequence: &Sequence, position: usize) -> Vec<f6
             let score = |key| {
                 let k = &sequence.k[kv(key)..][..d];
                 let dot: f64 = q.iter().zip(k).map(|(q, k)| f64::from(*q) * f64::from(*k)).sum();
-                (dot * f64::from(shape.scale)).exp()
+                let score = dot * f64::from(shape.scale);
+                shape.softcap.map(f64::from).map_or(score, |cap| cap * (score / cap).tanh())
             };
-            let weights: Vec<f64> = (0..=position).map(score).collect();
+            let seen = |key| shape.window.is_none_or(|window| position - key < window);
+            let weights: Vec<f64> = (0..=position).map(|key| if seen(key) { score(key).exp() } else { 0.0 }).collect();
             let total: f64 = weights.iter().sum();
             (0..d)
                 .map(|i| {

@@ -10,26 +10,36 @@ impl Heads<'_> {
     /// Adds a run's values, times their weights, to the accumulators of all queries, in order of positions.
     #[inline(always)]
     pub(super) fn weigh<S: Simd>(&self, simd: S, run: &Run, weights: &[f32], sums: &mut [f32]) {
-        // All but the last runs are seen by all queries.
-        let shared_by_all = self.visible(0);
+        // Most runs are seen by all queries.
+        let all = self.visible(self.queries() - 1).start..self.visible(0).end;
+        let seen_by_all = all.start <= run.positions.start && run.positions.end <= all.end;
+        let clip = |position: usize| position.clamp(run.positions.start, run.positions.end);
         let mut first = 0;
         while first < self.queries() {
             let width = tile::width(self.queries() - first);
-            // What the first query sees, the others see too. The rest is theirs alone.
-            let shared = if run.positions.end <= shared_by_all {
-                run.positions.end
+            // What both the first and the last of these see, all of them see. What comes before and after is each
+            // query's own: weights of keys that it does not see are not even multiplied.
+            let shared = if seen_by_all {
+                run.positions.clone()
             } else {
-                self.visible(first).clamp(run.positions.start, run.positions.end)
+                let start = clip(self.visible(first + width - 1).start);
+                start..clip(self.visible(first).end).max(start)
             };
-            let positions = run.positions.start..shared;
-            match width {
-                1 => self.weigh_queries::<S, 1>(simd, run, positions, first, weights, sums),
-                2 => self.weigh_queries::<S, 2>(simd, run, positions, first, weights, sums),
-                _ => self.weigh_queries::<S, 3>(simd, run, positions, first, weights, sums),
-            }
-            if shared < run.positions.end {
+            if run.positions.start < shared.start {
                 for query in first..first + width {
-                    let positions = shared..self.visible(query).clamp(shared, run.positions.end);
+                    let Range { start, end } = self.visible(query);
+                    let positions = clip(start)..clip(end).min(shared.start);
+                    self.weigh_queries::<S, 1>(simd, run, positions, query, weights, sums);
+                }
+            }
+            match width {
+                1 => self.weigh_queries::<S, 1>(simd, run, shared.clone(), first, weights, sums),
+                2 => self.weigh_queries::<S, 2>(simd, run, shared.clone(), first, weights, sums),
+                _ => self.weigh_queries::<S, 3>(simd, run, shared.clone(), first, weights, sums),
+            }
+            if shared.end < run.positions.end {
+                for query in first..first + width {
+                    let positions = shared.end..clip(self.visible(query).end).max(shared.end);
                     self.weigh_queries::<S, 1>(simd, run, positions, query, weights, sums);
                 }
             }
@@ -53,7 +63,7 @@ impl Heads<'_> {
         }
         let mut w = [weights; C];
         for (c, w) in w.iter_mut().enumerate() {
-            *w = &weights[(first + c) * self.scores_len()..][positions.clone()];
+            *w = &weights[(first + c) * self.scores_len()..][positions.start - self.base()..][..positions.len()];
         }
         let stride = self.shape.token_len();
         let v = &self.v_pages[run.offset + (positions.start - run.positions.start) * stride..];

@@ -1,0 +1,10 @@
+//! Every architecture plugin, loaded as users load it: what its models compute, against transformers
+//! and against themselves.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod golden;
+mod invariants;
+mod neutral;
+mod probe;
+mod support;
