@@ -1,10 +1,10 @@
 //! What holds between the hook points of a model, whatever the reference says.
 
 use crate::{
-    probe::{Edit, Probe, all_points, point},
+    probe::{Edit, Probe, all_points},
     support::{Golden, PROMPTS, assert_close, assert_same_bits, load, run},
 };
-use millm_plugin_api::{HookId, HookSet, RowSet, loaded::LoadedModel};
+use millm_plugin_api::{HookId, HookSet, loaded::LoadedModel};
 
 /// Every activation of the longer prompt.
 fn probed(golden: &Golden, model: &LoadedModel) -> (Probe, Vec<f32>) {
@@ -117,15 +117,5 @@ fn what_is_written_as_it_was_changes_no_bit_and_what_is_writable_reaches_the_log
             let reached = spoilt.iter().zip(&unhooked).any(|(a, b)| (a - b).abs() > 1e-3);
             assert_eq!(reached, hook.read_only.is_none(), "{what}");
         }
-    }
-}
-
-#[test]
-fn rows_without_logits_are_not_computed_behind_the_last_block() {
-    let golden = &Golden::all()[0];
-    let model = load(&golden.folder, 1).unwrap();
-    for name in ["ln_final.hook_normalized", "logits"] {
-        let id = point(model.spec(), name);
-        assert_eq!(model.spec().hook_points[id.0 as usize].rows, RowSet::Logits);
     }
 }

@@ -3,8 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod altered;
 mod golden;
 mod invariants;
 mod neutral;
 mod probe;
+mod refusals;
 mod support;
+mod traps;

@@ -88,6 +88,11 @@ pub(crate) fn argmax(logits: &[f32]) -> u32 {
     best.map(|(index, _)| index as u32).unwrap()
 }
 
+/// The folder of `<family>/<case>` in `tests/golden`.
+pub(crate) fn case(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name)
+}
+
 /// A case of `tests/golden`.
 pub(crate) struct Golden {
     pub(crate) folder: PathBuf,
@@ -98,9 +103,15 @@ pub(crate) struct Golden {
 pub(crate) const PROMPTS: [&str; 2] = ["p0", "p1"];
 
 impl Golden {
+    /// That of `<family>/<case>`.
+    pub(crate) fn of(name: &str) -> Self {
+        let folder = case(name);
+        Self { bytes: fs::read(folder.join("golden.safetensors")).unwrap(), folder }
+    }
+
     /// All cases of all families.
     pub(crate) fn all() -> Vec<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+        let root = case("");
         let folders = |path: &Path| -> Vec<PathBuf> {
             let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
             entries.filter(|path| path.is_dir()).collect()
