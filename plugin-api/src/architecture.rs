@@ -29,9 +29,9 @@ pub trait Architecture: Send + Sync + 'static {
 
 /// Loaded weights and the memory for KV pages. Shared by every sequence.
 ///
-/// All methods are called from one thread at a time, the model's engine thread. A panic in [`forward`](Self::forward)
-/// costs the sequences of that step and nothing else, since the weights are not written; a panic elsewhere poisons
-/// the model.
+/// All methods are called from one thread at a time, the model's engine thread. A panic in [`forward`](Self::forward) or
+/// [`unembed`](Self::unembed) costs the sequences of that step and nothing else, since the weights are not written; a
+/// panic elsewhere poisons the model.
 pub trait Model: Send + Sync + 'static {
     /// The model's KV caches.
     type Sequence: Sequence;

@@ -15,6 +15,10 @@ macro_rules! export_plugin {
         const _: () = {
             use $crate::__private as private;
 
+            const _: () = assert!(
+                cfg!(panic = "unwind"),
+                "a plugin needs panic = \"unwind\": with \"abort\" its panics would end the server"
+            );
             const PARTS: &[&str] = &$crate::note::parts!($name);
 
             // Its own section, so that the host can read it without running any code of this file.

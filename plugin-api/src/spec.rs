@@ -141,6 +141,11 @@ pub struct PageUsage {
     pub pages_free: u32,
 }
 
+impl PageUsage {
+    /// Of a model that keeps nothing per position, so that there is always room.
+    pub const UNLIMITED: Self = Self { page_tokens: 1, pages_total: u32::MAX, pages_free: u32::MAX };
+}
+
 /// The folder a model is loaded from.
 #[derive(Clone, Debug)]
 pub struct ModelFiles {
