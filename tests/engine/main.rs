@@ -1,7 +1,11 @@
-//! The engine over the demo model and the real plugin, without HTTP.
+//! The engine over the demo model and the real plugin, or over a toy with more hook points; without HTTP.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod captures;
+mod inside;
 mod isolation;
 mod pressure;
+mod regimes;
 mod support;
+mod toy;

@@ -4,7 +4,8 @@ use std::{
 };
 
 use millm_engine::{
-    Captures, Engine, EngineConfig, Event, FinishReason, Interventions, LogitLens, Request, Sampling, Threads,
+    Captured, Captures, Engine, EngineConfig, Event, FinishReason, Interventions, LogitLens, Request, RequestError,
+    Sampling, Threads,
 };
 use millm_llama::Llama;
 use millm_plugin_api::{
@@ -126,10 +127,27 @@ impl Drop for Rig {
     }
 }
 
+/// What a request captures, and what its choices come to.
+pub(crate) fn read(mut events: Receiver<Event>) -> (Captured, Vec<Outcome>) {
+    match events.blocking_recv() {
+        Some(Event::Captured(captured)) => (captured, collect(events)),
+        other => panic!("{other:?} instead of what is captured"),
+    }
+}
+
+/// How a request fails that ought to.
+pub(crate) fn failure(mut events: Receiver<Event>) -> RequestError {
+    match std::iter::from_fn(|| events.blocking_recv()).last() {
+        Some(Event::Failed(error)) => error,
+        other => panic!("{other:?} instead of a failure"),
+    }
+}
+
 /// Reads a request to its end.
 pub(crate) fn collect(mut events: Receiver<Event>) -> Vec<Outcome> {
     let mut texts: Vec<String> = Vec::new();
     let mut outcomes: Vec<Option<Outcome>> = Vec::new();
+    let mut captured = false;
     while let Some(event) = events.blocking_recv() {
         match event {
             Event::Text { choice, text } => {
@@ -141,7 +159,10 @@ pub(crate) fn collect(mut events: Receiver<Event>) -> Vec<Outcome> {
                 let text = texts.get(choice as usize).cloned().unwrap_or_default();
                 outcomes[choice as usize] = Some(Outcome { text, reason, tokens: completion_tokens });
             }
-            Event::Captured(_) => {}
+            Event::Captured(_) => {
+                assert!(!captured && texts.is_empty() && outcomes.is_empty(), "captures come once and first");
+                captured = true;
+            }
             Event::Failed(error) => panic!("{error}"),
         }
     }

@@ -1,6 +1,23 @@
 //! What a request reads of its own prompt: activations, and what the model would say from within.
+//!
+//! * `check`: whether what is asked for is there
+//! * `reading`: what has been read so far, while the prompt is computed
+//! * `buffer`: one activation of it
+//! * `lens`: the rows that become tokens
+
+mod buffer;
+mod check;
+mod lens;
+mod reading;
+
+use std::ops::Range;
 
 use millm_plugin_api::{HookId, ModelSpec, RowShape};
+
+pub(crate) use self::{
+    check::check,
+    reading::{LentRows, Reading, logit_positions, mark},
+};
 
 /// Activations to copy, as the request's own interventions leave them: which points, at which positions of the prompt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -128,6 +145,12 @@ impl LogitLens {
     pub fn is_empty(&self) -> bool {
         self.points.is_empty() || self.positions.is_empty()
     }
+}
+
+/// Those of `positions` that lie in `chunk`; both ascend.
+pub(crate) fn within<'a>(positions: &'a [usize], chunk: &Range<usize>) -> &'a [usize] {
+    let before = |end: usize| positions.partition_point(|position| *position < end);
+    &positions[before(chunk.start)..before(chunk.end)]
 }
 
 /// Shape of an activation of `positions` rows in a prompt of `keys` tokens.

@@ -16,6 +16,7 @@ use millm_text::Tokenizer;
 use tokio::sync::mpsc;
 
 use crate::{
+    captures,
     config::EngineConfig,
     error::SubmitError,
     event::Event,
@@ -102,6 +103,7 @@ impl Engine {
         if let Some(token) = request.prompt.iter().copied().find(|token| *token >= spec.d_vocab) {
             return Err(SubmitError::InvalidToken { token, d_vocab: spec.d_vocab });
         }
+        captures::check(&request, spec)?;
         let waiting = self.shared.waiting.fetch_add(1, Ordering::Relaxed);
         if waiting >= self.shared.max_waiting {
             self.shared.waiting.fetch_sub(1, Ordering::Relaxed);

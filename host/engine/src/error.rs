@@ -1,6 +1,6 @@
 //! Why a request was refused, or ended without a result.
 
-use millm_plugin_api::PluginError;
+use millm_plugin_api::{HookPoint, PluginError, RowSet, RowShape};
 
 /// Why a request was not taken on.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -28,6 +28,45 @@ pub enum SubmitError {
         /// Rows of the embedding.
         d_vocab: u32,
     },
+    /// A position to read lies behind the prompt.
+    #[error("position {position} is to be read of a prompt of {prompt_tokens} tokens, whose last is {}", prompt_tokens - 1)]
+    CapturePosition {
+        /// The last such position.
+        position: usize,
+        /// Length of the prompt.
+        prompt_tokens: usize,
+    },
+    /// A [`HookId`](millm_plugin_api::HookId) of another model.
+    #[error("hook point number {id} is to be read of a model that has {hook_points}")]
+    CapturePoint {
+        /// The first such number.
+        id: u32,
+        /// How many hook points the model has.
+        hook_points: usize,
+    },
+    /// The logit lens reads the residual stream, and this is something else.
+    #[error(
+        "the logit lens reads rows of the residual stream, [{d_model}] at every position; {point} is {}",
+        describe(*row, *rows)
+    )]
+    LensPoint {
+        /// The first such point.
+        point: HookPoint,
+        /// Width of the residual stream.
+        d_model: u32,
+        /// What a row is there.
+        row: RowShape,
+        /// Which rows it has.
+        rows: RowSet,
+    },
+    /// The lens is to show no token, or more than there are.
+    #[error("the logit lens is to show {top} tokens, which is not between 1 and the vocabulary size {d_vocab}")]
+    LensTop {
+        /// As it was asked for.
+        top: usize,
+        /// Width of the logits.
+        d_vocab: u32,
+    },
     /// Too many requests wait already; trying again later helps.
     #[error("{waiting} requests are waiting already")]
     QueueFull {
@@ -37,6 +76,18 @@ pub enum SubmitError {
     /// The engine is shutting down.
     #[error("the model is being unloaded")]
     Stopped,
+}
+
+fn describe(row: RowShape, rows: RowSet) -> String {
+    let row = match row {
+        RowShape::Flat { width } => format!("[{width}]"),
+        RowShape::Heads { heads, d_head } => format!("[{heads}, {d_head}]"),
+        RowShape::Keys { heads, .. } => format!("[{heads}, keys]"),
+    };
+    match rows {
+        RowSet::Batch => row,
+        RowSet::Logits => format!("{row} where logits are computed"),
+    }
 }
 
 /// Why a request that had been taken on ended without a result.
@@ -49,6 +100,14 @@ pub enum RequestError {
     #[error("the model's logits are not finite at position {position}; a smaller steering strength may help")]
     NotFinite {
         /// Position of the token that could not be drawn.
+        position: usize,
+    },
+    /// A logit that the lens shows is NaN or infinite.
+    #[error("the logit lens is not finite at {point}, position {position}; a smaller steering strength may help")]
+    LensNotFinite {
+        /// Where in the computation.
+        point: HookPoint,
+        /// Where in the prompt.
         position: usize,
     },
     /// The client has not read for so long that its place was given away.

@@ -1,14 +1,12 @@
 //! What a request does to activations: `x += strength · v` at hook points, on its own rows only.
 
-mod visitor;
-
 use std::sync::Arc;
 
-use millm_plugin_api::{ErrorKind, HookId, HookPoint, HookPointSpec, HookSet, ModelSpec, PluginError};
+use millm_plugin_api::{
+    ErrorKind, HookId, HookPoint, HookPointSpec, HookSet, ModelSpec, PluginError, RowSet, RowShape,
+};
 
 use crate::hook_points::{HookPointError, resolve};
-
-pub(crate) use self::visitor::{Rows, Visitor};
 
 /// The interventions of one request, in the order in which they apply. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +17,8 @@ pub struct Interventions {
 #[derive(Clone, Debug)]
 struct Intervention {
     point: HookId,
+    /// Which rows of a step there are.
+    rows: RowSet,
     vector: Arc<[f32]>,
     strength: f32,
 }
@@ -84,7 +84,10 @@ impl Interventions {
         }
         // A zero delta writes nothing, so that it changes not one bit (x + 0 would turn -0 into 0) and costs nothing.
         if strength != 0.0 && vector.iter().any(|element| *element != 0.0) {
-            let of = |point| Intervention { point, vector: Arc::clone(&vector), strength };
+            let of = |point: HookId| {
+                let rows = spec.hook_points[point.0 as usize].rows;
+                Intervention { point, rows, vector: Arc::clone(&vector), strength }
+            };
             Arc::make_mut(&mut self.list).extend(points.into_iter().map(of));
         }
         Ok(())
@@ -95,13 +98,18 @@ impl Interventions {
         self.list.is_empty()
     }
 
-    /// Adds the hook points to `wanted`.
-    pub(crate) fn mark(&self, wanted: &mut HookSet) {
-        self.list.iter().for_each(|intervention| wanted.insert(intervention.point));
+    /// Adds the hook points to `wanted`, those where logits are computed only if the request has such rows in the step.
+    pub(crate) fn mark(&self, has_logits: bool, wanted: &mut HookSet) {
+        let needed = self.list.iter().filter(|found| has_logits || found.rows == RowSet::Batch);
+        needed.for_each(|intervention| wanted.insert(intervention.point));
     }
 
     /// Applies everything that belongs at `point` to `data`, the rows of this request, each `width` wide.
-    fn apply(&self, point: HookId, data: &mut [f32], width: usize) -> Result<(), PluginError> {
+    ///
+    /// # Errors
+    ///
+    /// `INTERNAL` if a vector does not fit, as one made for another model.
+    pub(crate) fn apply(&self, point: HookId, data: &mut [f32], width: usize) -> Result<(), PluginError> {
         for Intervention { vector, strength, .. } in self.list.iter().filter(|found| found.point == point) {
             if vector.len() != width {
                 let message = format!("an activation {width} wide where the model promised {}", vector.len());
@@ -123,6 +131,10 @@ fn fits(hook: &HookPointSpec, found: usize) -> Result<(), InterventionError> {
     if let Some(reason) = &hook.read_only {
         return Err(InterventionError::ReadOnly { point: point(), reason: reason.clone() });
     }
+    if let RowShape::Keys { .. } = hook.row {
+        let reason = "its rows are as long as their sequence, so no vector fits them".to_owned();
+        return Err(InterventionError::ReadOnly { point: point(), reason });
+    }
     match hook.row.elements(0) {
         expected if expected == found => Ok(()),
         expected => Err(InterventionError::WrongLength { point: point(), expected, found }),
@@ -131,8 +143,6 @@ fn fits(hook: &HookPointSpec, found: usize) -> Result<(), InterventionError> {
 
 #[cfg(test)]
 mod tests {
-    use millm_plugin_api::RowShape;
-
     use super::*;
 
     fn spec() -> ModelSpec {
@@ -147,6 +157,11 @@ mod tests {
                 hook("hook_embed"),
                 hook("blocks.0.hook_resid_post"),
                 hook("blocks.1.attn.hook_pattern").read_only("it is a test"),
+                HookPointSpec {
+                    row: RowShape::Keys { heads: 1, masked: 0.0 },
+                    ..hook("blocks.1.attn.hook_attn_scores")
+                },
+                hook("logits").at_logits(),
             ],
             ..ModelSpec::default()
         }
@@ -169,6 +184,17 @@ mod tests {
     }
 
     #[test]
+    fn a_point_of_logits_is_wanted_where_there_are_some() {
+        let mut interventions = add("logits", &[1.0, 0.0], 1.0).unwrap();
+        interventions.add_vector(&spec(), "hook_embed", [1.0, 0.0].into(), 1.0).unwrap();
+        for has_logits in [false, true] {
+            let mut wanted = HookSet::new();
+            interventions.mark(has_logits, &mut wanted);
+            assert_eq!((wanted.contains(HookId(0)), wanted.contains(HookId(4))), (true, has_logits));
+        }
+    }
+
+    #[test]
     fn a_zero_delta_writes_nothing() {
         for (vector, strength) in [([1.0, 1.0], 0.0), ([1.0, 1.0], -0.0), ([0.0, 0.0], 5.0)] {
             assert!(add("hook_embed", &vector, strength).unwrap().is_empty());
@@ -180,6 +206,7 @@ mod tests {
         let message = |result: Result<Interventions, InterventionError>| result.unwrap_err().to_string();
         assert!(message(add("something else", &[0.0; 2], 1.0)).contains("unknown hook point"));
         assert!(message(add("blocks.1.attn.hook_pattern", &[0.0; 2], 1.0)).contains("only be read"));
+        assert!(message(add("blocks.1.attn.hook_attn_scores", &[], 1.0)).contains("no vector fits"));
         let short = add("hook_embed", &[0.0; 3], 1.0).unwrap_err();
         assert!(matches!(short, InterventionError::WrongLength { expected: 2, found: 3, .. }), "{short}");
         let infinite = add("hook_embed", &[0.0, f32::INFINITY], 1.0).unwrap_err();

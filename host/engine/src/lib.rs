@@ -1,4 +1,4 @@
-//! Runs many requests through one model at once: continuous batching, sampling and interventions.
+//! Runs many requests through one model at once: continuous batching, sampling, interventions and captures.
 //!
 //! One OS thread per model packs rows of many sequences into each step and calls the model's plugin; requests come in
 //! by [`Engine::submit`] and their text goes out through bounded channels. The crate knows no HTTP, no database and no
@@ -38,4 +38,5 @@ pub use self::{
     request::Request,
     sampling::Sampling,
     threads::Threads,
+    worker::read_alone,
 };

@@ -47,4 +47,9 @@ impl Request {
             lens,
         }
     }
+
+    /// Whether there is something to read of the prompt, by captures or a lens.
+    pub(crate) fn reads(&self) -> bool {
+        !self.captures.is_empty() || !self.lens.is_empty()
+    }
 }

@@ -7,10 +7,16 @@
 //! * `choice`: one sequence that grows, and where its text goes
 //! * `plan`: who gets how many rows of the next step, and whose pages are taken back for it
 //! * `step`: running a plan, and what follows from its logits
+//! * `batch`: the rows of a step
+//! * `visitor`: what happens at hook points meanwhile
+//! * `alone`: a prompt that is read without an engine
 
+mod alone;
+mod batch;
 mod choice;
 mod plan;
 mod step;
+mod visitor;
 
 use std::{
     collections::VecDeque,
@@ -26,6 +32,7 @@ use millm_plugin_api::{HookSet, loaded::LoadedModel};
 use millm_text::Tokenizer;
 use tokio::sync::mpsc;
 
+pub use self::alone::read_alone;
 use self::choice::Choice;
 pub(crate) use self::choice::events_per_step;
 use crate::{
@@ -165,7 +172,7 @@ impl Worker {
         while self.admits_next() {
             let Some(submission) = self.queue.pop_front() else { break };
             self.waiting.fetch_sub(1, Ordering::Relaxed);
-            if submission.request.max_tokens == 0 {
+            if submission.request.max_tokens == 0 && !submission.request.reads() {
                 for choice in 0..submission.request.choices {
                     let reason = FinishReason::Length;
                     let _ = submission.events.try_send(Event::Finished { choice, reason, completion_tokens: 0 });

@@ -1,14 +1,20 @@
+mod reading;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use millm_plugin_api::loaded::SequenceHandle;
+use millm_plugin_api::{
+    PluginError,
+    loaded::{LoadedModel, SequenceHandle},
+};
 use millm_text::{OutputText, Tokenizer};
 use tokio::sync::mpsc;
 
 use super::Submission;
 use crate::{
+    captures::Reading,
     event::{Event, FinishReason},
     request::Request,
     sampling::Sampler,
@@ -24,8 +30,14 @@ pub(super) struct Choice {
     pub(super) computed: usize,
     /// The KV cache. `None` before the first step, and after its pages were taken back: then all is computed anew.
     pub(super) sequence: Option<SequenceHandle>,
+    /// Length that the sequence was made for.
+    expected: usize,
     /// Whether the last page may be shared with another choice, so that writing to it takes a new one.
     pub(super) shares_page: bool,
+    /// What was read of the prompt so far. It comes and goes with the sequence, until it is sent.
+    reading: Option<Reading>,
+    /// Whether there is nothing more to read.
+    read: bool,
     /// Choices of the same request that fork off once the prompt is computed.
     siblings: u32,
     /// Set after a failed step: computed alone up to this length, to tell the culprit from its neighbours.
@@ -34,6 +46,15 @@ pub(super) struct Choice {
     text: OutputText,
     tokenizer: Tokenizer,
     stalled_since: Option<Instant>,
+}
+
+/// What a step needs of a choice.
+pub(super) struct Lent<'a> {
+    pub(super) request: &'a Request,
+    pub(super) tokens: &'a [u32],
+    pub(super) computed: usize,
+    pub(super) sequence: Option<&'a SequenceHandle>,
+    pub(super) reading: Option<&'a mut Reading>,
 }
 
 struct Shared {
@@ -56,7 +77,11 @@ impl Choice {
             tokens: request.prompt.clone(),
             computed: 0,
             sequence: None,
+            expected: 0,
             shares_page: false,
+            reading: None,
+            // The first choice reads for all.
+            read: index > 0 || !request.reads(),
             siblings,
             alone_until: 0,
             sampler: Sampler::new(request.sampling, index),
@@ -68,29 +93,52 @@ impl Choice {
         }
     }
 
+    /// Makes what its next step writes to, unless it is there: the sequence, and memory for what is read.
+    ///
+    /// # Errors
+    ///
+    /// If the model cannot hold another sequence, or there is no memory.
+    pub(super) fn prepare(&mut self, model: &LoadedModel) -> Result<(), PluginError> {
+        if self.sequence.is_none() {
+            self.expected = self.tokens.len();
+            self.sequence = Some(model.new_sequence(self.expected)?);
+            if !self.read {
+                self.reading = Some(Reading::new(&self.shared.request, model.spec())?);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a step needs of it.
+    pub(super) fn lend(&mut self) -> Lent<'_> {
+        Lent {
+            request: &self.shared.request,
+            tokens: &self.tokens,
+            computed: self.computed,
+            sequence: self.sequence.as_ref(),
+            reading: self.reading.as_mut(),
+        }
+    }
+
     /// The siblings that are due, now that the prompt is computed: forks of this choice, in order of their index.
     ///
     /// # Errors
     ///
     /// If the model cannot hold them.
-    pub(super) fn fork_siblings(&mut self) -> Result<Vec<Self>, millm_plugin_api::PluginError> {
+    pub(super) fn fork_siblings(&mut self) -> Result<Vec<Self>, PluginError> {
         let count = std::mem::take(&mut self.siblings);
         let mut siblings = Vec::with_capacity(count as usize);
         let Some(sequence) = self.sequence.as_ref().filter(|_| count > 0) else { return Ok(siblings) };
         for index in 1..=count {
             let mut sibling = Self::new(Arc::clone(&self.shared), index, 0, self.tokenizer.clone());
             sibling.sequence = Some(sequence.fork(self.computed)?);
+            sibling.expected = self.expected;
             sibling.computed = self.computed;
             sibling.shares_page = true;
             siblings.push(sibling);
         }
         self.shares_page = true;
         Ok(siblings)
-    }
-
-    /// What was asked for.
-    pub(super) fn request(&self) -> &Request {
-        &self.shared.request
     }
 
     /// The same for all choices of a request and no other.
@@ -108,11 +156,17 @@ impl Choice {
         self.tokens.len() - self.computed
     }
 
-    /// Takes its pages back. What was drawn stays; it is computed again later, with the same bits.
+    /// Whether its sequence was made for no more than `n_ctx_short` positions, which it has outgrown.
+    pub(super) fn has_outgrown(&self, n_ctx_short: usize) -> bool {
+        self.sequence.is_some() && self.expected <= n_ctx_short && self.tokens.len() > n_ctx_short
+    }
+
+    /// Takes its pages back, and forgets what was read and not sent. What was drawn stays; it is computed again later, with the same bits.
     pub(super) fn evict(&mut self) {
         self.sequence = None;
         self.computed = 0;
         self.shares_page = false;
+        self.reading = None;
     }
 
     /// Draws a token from `logits`. Says whether the choice goes on, or `None` if there is nothing to draw from.
@@ -156,8 +210,8 @@ impl Choice {
         }
     }
 
-    /// Whether the channel has room for all that one step of all choices can yield: a text, the rest of the text and the
-    /// end of each, and a failure.
+    /// Whether the channel has room for all that one step of all choices can yield: what was captured, a text, the rest
+    /// of the text and the end of each, and a failure.
     pub(super) fn can_emit(&self) -> bool {
         self.shared.events.capacity() > events_per_step(self.shared.request.choices)
     }
@@ -177,7 +231,7 @@ impl Choice {
     }
 }
 
-/// Events that one step can yield for a request of so many choices.
+/// Events that one step can yield for a request of so many choices, besides a failure.
 pub(crate) fn events_per_step(choices: u32) -> usize {
-    3 * choices as usize
+    1 + 3 * choices as usize
 }

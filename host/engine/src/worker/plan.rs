@@ -1,4 +1,4 @@
-use super::Worker;
+use super::{Worker, choice::Choice};
 
 /// A choice's part of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,11 @@ impl Worker {
     /// for those who prefill. Takes pages back from younger choices where an older one needs them, so that the oldest
     /// always moves.
     pub(super) fn plan(&mut self) -> Vec<Part> {
+        if let Some(n_ctx_short) = self.model.spec().n_ctx_short {
+            // Longer sequences are computed otherwise from their first position on, so these begin again.
+            let outgrown = |choice: &&mut Choice| choice.has_outgrown(n_ctx_short as usize);
+            self.running.iter_mut().filter(outgrown).for_each(Choice::evict);
+        }
         let Ok(usage) = self.model.pages() else {
             // The model is poisoned; a step will say so to everyone who waits for it.
             return (0..self.running.len()).take(1).map(|choice| Part { choice, rows: 1 }).collect();
@@ -34,12 +39,12 @@ impl Worker {
                 let room = if found.shares_page || partial == 0 { 0 } else { page_tokens - partial };
                 let copied = if found.shares_page { partial } else { 0 };
                 let fitting = (room + free * page_tokens).saturating_sub(copied);
-                let rows = found.remaining().min(budget).min(fitting);
+                let rows = found.affordable(found.remaining().min(fitting), budget);
                 if rows > 0 {
                     let pages = (rows + copied).saturating_sub(room).div_ceil(page_tokens);
                     free -= pages;
                     planned += pages;
-                    budget -= rows;
+                    budget = budget.saturating_sub(found.cost(rows));
                     parts.push(Part { choice, rows });
                     break;
                 }

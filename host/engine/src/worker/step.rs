@@ -1,55 +1,40 @@
-use millm_plugin_api::{PluginError, loaded::Step};
+use millm_plugin_api::PluginError;
 
-use super::{Worker, plan::Part};
-use crate::{
-    error::RequestError,
-    interventions::{Rows, Visitor},
-};
+use super::{Worker, batch::Batch, plan::Part};
+use crate::error::RequestError;
 
 impl Worker {
     /// Computes the rows of a plan and lets every choice that has caught up draw its next token.
     pub(super) fn step(&mut self, plan: &[Part]) {
         match self.forward(plan) {
-            Ok(()) => self.draw(plan),
+            Ok(drawn_from) => self.draw(plan, &drawn_from),
             Err(error) => self.recover(plan, error),
         }
     }
 
-    fn forward(&mut self, plan: &[Part]) -> Result<(), PluginError> {
+    /// Fills `logits`, and says for each part which row of them it draws from, if it is to draw.
+    fn forward(&mut self, plan: &[Part]) -> Result<Vec<Option<usize>>, PluginError> {
         for part in plan {
-            let choice = &mut self.running[part.choice];
-            if choice.sequence.is_none() {
-                choice.sequence = Some(self.model.new_sequence(choice.tokens.len())?);
+            self.running[part.choice].prepare(&self.model)?;
+        }
+        // One step that captures many logits should not hold their memory for good.
+        self.logits.shrink_to(self.config.max_sequences * self.model.spec().d_vocab as usize);
+        let mut batch = Batch::new(self.model.spec(), &mut self.wanted);
+        let mut running = self.running.iter_mut().enumerate();
+        for part in plan {
+            // Parts are in the order of their choices.
+            if let Some((_, choice)) = running.find(|(index, _)| *index == part.choice) {
+                batch.add(choice, part.rows);
             }
         }
-        self.wanted.clear();
-        let (mut tokens, mut logit_rows) = (Vec::new(), Vec::new());
-        let (mut sequences, mut edited) = (Vec::new(), Vec::new());
-        for Part { choice, rows } in plan {
-            let choice = &self.running[*choice];
-            let interventions = &choice.request().interventions;
-            if !interventions.is_empty() {
-                interventions.mark(&mut self.wanted);
-                edited.push(Rows { interventions, first: tokens.len(), count: *rows });
-            }
-            tokens.extend_from_slice(&choice.tokens[choice.computed..choice.computed + rows]);
-            sequences.extend(choice.sequence.as_ref().map(|sequence| (sequence, *rows as u32)));
-            if choice.remaining() == *rows {
-                logit_rows.push(tokens.len() as u32 - 1);
-            }
-        }
-        self.logits.resize(logit_rows.len() * self.model.spec().d_vocab as usize, 0.0);
-        let mut visitor = Visitor { edited, rows: tokens.len() };
-        let step = Step { tokens: &tokens, sequences: &sequences, logit_rows: &logit_rows, wanted: &self.wanted };
-        self.model.forward(&step, &mut visitor, &mut self.logits)
+        batch.compute(&self.model, &mut self.logits)
     }
 
-    fn draw(&mut self, plan: &[Part]) {
+    fn draw(&mut self, plan: &[Part], drawn_from: &[Option<usize>]) {
         let width = self.model.spec().d_vocab as usize;
         let logits = std::mem::take(&mut self.logits);
-        let mut rows = logits.chunks_exact(width);
         let (mut siblings, mut over, mut failed) = (Vec::new(), Vec::new(), Vec::new());
-        for part in plan {
+        for (part, row) in plan.iter().zip(drawn_from) {
             let choice = &mut self.running[part.choice];
             choice.computed += part.rows;
             if choice.computed >= choice.alone_until {
@@ -57,10 +42,19 @@ impl Worker {
             }
             // A shared page was copied when the first row was written to it.
             choice.shares_page = false;
+            if let Err(error) = choice.read(&self.model) {
+                failed.push((part.choice, error));
+                continue;
+            }
             if choice.remaining() > 0 {
                 continue;
             }
-            let Some(row) = rows.next() else { continue };
+            let Some(row) = row.map(|row| &logits[row * width..(row + 1) * width]) else {
+                choice.finish_undrawn();
+                over.push(part.choice);
+                siblings.push((part.choice, Vec::new()));
+                continue;
+            };
             let mut group = match choice.fork_siblings() {
                 Ok(group) => group,
                 Err(error) => {

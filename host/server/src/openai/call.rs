@@ -149,9 +149,18 @@ impl Call {
     }
 }
 
-fn refused(error: &SubmitError, prompt_param: &str) -> ApiError {
+/// The answer to a request that the engine did not take on. `prompt_param` is where its prompt came from.
+pub(crate) fn refused(error: &SubmitError, prompt_param: &str) -> ApiError {
     let kind = match error {
         SubmitError::ContextLength { .. } => Kind::ContextLength,
+        SubmitError::CapturePosition { .. }
+        | SubmitError::CapturePoint { .. }
+        | SubmitError::LensPoint { .. }
+        | SubmitError::LensTop { .. } => {
+            // Everything was checked against the same model.
+            tracing::error!("{error}");
+            return ApiError::internal();
+        }
         SubmitError::EmptyPrompt | SubmitError::InvalidToken { .. } => Kind::InvalidValue,
         SubmitError::QueueFull { .. } => {
             return ApiError::new(Kind::QueueFull, format!("Try again later: {error}."));

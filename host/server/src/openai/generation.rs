@@ -132,12 +132,18 @@ impl Stream for Generation {
     }
 }
 
-fn failed(error: &RequestError, steered: bool) -> ApiError {
+/// The answer to a request that the engine could not finish. `steered`: whether it edited its activations.
+pub(crate) fn failed(error: &RequestError, steered: bool) -> ApiError {
     let message = format!("The request failed: {error}.");
     match error {
-        RequestError::NotFinite { .. } if steered => ApiError::at(Kind::SteeringNotFinite, "steering", message),
+        RequestError::NotFinite { .. } | RequestError::LensNotFinite { .. } if steered => {
+            ApiError::at(Kind::SteeringNotFinite, "steering", message)
+        }
         RequestError::Stopped => ApiError::new(Kind::Stopping, message),
-        RequestError::Model(_) | RequestError::NotFinite { .. } | RequestError::Stalled { .. } => {
+        RequestError::Model(_)
+        | RequestError::NotFinite { .. }
+        | RequestError::LensNotFinite { .. }
+        | RequestError::Stalled { .. } => {
             tracing::warn!("{message}");
             ApiError::new(Kind::ModelFailed, message)
         }

@@ -1,0 +1,51 @@
+use millm_plugin_api::{
+    HookSet, PluginError,
+    loaded::{LoadedModel, Step},
+};
+
+use super::visitor::{Rows, Visitor};
+use crate::{
+    captures::{self, Activation, Captures, LogitLens, Reading},
+    interventions::Interventions,
+    request::Request,
+};
+
+/// Rows of a step, as many as an engine takes by default.
+const CHUNK: usize = 512;
+
+/// Reads a prompt of a model that no engine serves, on this thread. The same code collects the activations as in an
+/// engine, and the model yields the same bits.
+///
+/// # Errors
+///
+/// As [`LoadedModel::forward`]; `OUT_OF_PAGES` if the prompt does not fit into the KV memory.
+pub fn read_alone(model: &LoadedModel, prompt: &[u32], captures: &Captures) -> Result<Vec<Activation>, PluginError> {
+    let spec = model.spec();
+    let request = Request::reading(prompt.to_vec(), Interventions::default(), captures.clone(), LogitLens::default());
+    let mut reading = Reading::new(&request, spec)?;
+    let sequence = model.new_sequence(prompt.len())?;
+    for start in (0..prompt.len()).step_by(CHUNK) {
+        let chunk = start..prompt.len().min(start + CHUNK);
+        let mut wanted = HookSet::new();
+        captures::mark(&request, &chunk, &mut wanted);
+        let positions = captures::logit_positions(&request, spec, &chunk);
+        let logit_rows: Vec<u32> = positions.iter().map(|position| (position - start) as u32).collect();
+        let mut logits = vec![0.0; logit_rows.len() * spec.d_vocab as usize];
+        let rows = Rows {
+            request: &request,
+            reading: Some(&mut reading),
+            batch: 0..chunk.len(),
+            logits: 0..logit_rows.len(),
+            start,
+        };
+        let mut visitor = Visitor { spec, rows: vec![rows], batch_rows: chunk.len(), logit_rows: logit_rows.len() };
+        let step = Step {
+            tokens: &prompt[chunk.clone()],
+            sequences: &[(&sequence, chunk.len() as u32)],
+            logit_rows: &logit_rows,
+            wanted: &wanted,
+        };
+        model.forward(&step, &mut visitor, &mut logits)?;
+    }
+    Ok(reading.finish(&request, spec)?.activations)
+}

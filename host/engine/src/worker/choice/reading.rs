@@ -1,0 +1,58 @@
+use millm_plugin_api::loaded::LoadedModel;
+
+use super::Choice;
+use crate::{
+    captures::within,
+    error::RequestError,
+    event::{Event, FinishReason},
+};
+
+/// How a choice reads its prompt.
+impl Choice {
+    /// Works up what a step has read of the prompt, and sends it off once the prompt is computed.
+    ///
+    /// # Errors
+    ///
+    /// If the model cannot say what the lens is to show, or has not lent what it should have.
+    pub(in crate::worker) fn read(&mut self, model: &LoadedModel) -> Result<(), RequestError> {
+        let request = &self.shared.request;
+        if let Some(reading) = &mut self.reading {
+            reading.look(request, model)?;
+        }
+        if self.computed >= request.prompt.len()
+            && let Some(reading) = self.reading.take()
+        {
+            let captured = reading.finish(request, model.spec()).map_err(RequestError::Model)?;
+            self.read = true;
+            self.send(Event::Captured(captured));
+        }
+        Ok(())
+    }
+
+    /// Ends all choices of a request that draws no token, now that there is nothing more to read.
+    pub(in crate::worker) fn finish_undrawn(&mut self) {
+        for choice in 0..self.shared.request.choices {
+            self.send(Event::Finished { choice, reason: FinishReason::Length, completion_tokens: 0 });
+        }
+    }
+
+    /// How much of a step's budget its next `rows` rows take: one each, and one for each row that the lens turns into
+    /// logits, so that it, too, does not hold up others.
+    pub(in crate::worker) fn cost(&self, rows: usize) -> usize {
+        let lens = &self.shared.request.lens;
+        if self.read || lens.is_empty() {
+            return rows;
+        }
+        rows + lens.points().len() * within(lens.positions(), &(self.computed..self.computed + rows)).len()
+    }
+
+    /// How many of its next `most` rows, at least one of which is there, a budget allows. Never less than one.
+    pub(in crate::worker) fn affordable(&self, most: usize, budget: usize) -> usize {
+        let (mut rows, mut too_many) = (1.min(most), most.min(budget) + 1);
+        while rows + 1 < too_many {
+            let middle = rows.midpoint(too_many);
+            if self.cost(middle) <= budget { rows = middle } else { too_many = middle }
+        }
+        rows
+    }
+}
