@@ -4,6 +4,7 @@
 
 mod answers;
 mod batching;
+mod captures;
 mod demo;
 mod lifecycle;
 mod plugins;

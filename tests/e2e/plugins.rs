@@ -21,7 +21,7 @@ fn faulty_model(into: &Path, config: Value) -> PathBuf {
     let folder = into.join("faulty-model");
     copy_files(&demo_model(), &folder);
     fs::remove_file(folder.join("model.safetensors")).unwrap();
-    let mut base = json!({"model_type": "faulty", "vocab_size": 2048});
+    let mut base = json!({"model_type": "faulty", "vocab_size": 3072});
     base.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
     fs::write(folder.join("config.json"), base.to_string()).unwrap();
     folder
@@ -101,6 +101,36 @@ fn logs_of_a_plugin_arrive_in_the_hosts_log() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(&faulty_model(folder.path(), json!({})));
     server.wait_for_log("a faulty model was loaded");
+}
+
+#[test]
+fn a_tokenizer_of_another_model_is_refused_with_both_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = faulty_model(folder.path(), json!({"vocab_size": 2048}));
+    let message = refused_model(&bundle().join("fixtures/plugins"), &model);
+    for part in ["tokenizer.json", "0 to 3071", "vocab_size", "2048"] {
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
+fn tokens_that_were_only_added_are_warned_of_and_refused_in_requests() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = faulty_model(folder.path(), json!({}));
+    let path = model.join("tokenizer.json");
+    let mut tokenizer: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let late = json!({
+        "id": 3072, "content": "<|late|>", "special": true, "single_word": false, "lstrip": false, "rstrip": false,
+        "normalized": false,
+    });
+    tokenizer["added_tokens"].as_array_mut().unwrap().push(late);
+    fs::write(path, tokenizer.to_string()).unwrap();
+    let server = start(&model);
+    server.wait_for_log("<|late|>");
+    assert_eq!(complete(&server, json!("Once")).status, 200);
+    let refused = complete(&server, json!("Once <|late|>"));
+    assert_eq!((refused.status, &refused.error()["param"]), (400, &json!("prompt")), "{:#}", refused.body);
+    assert!(refused.error()["message"].as_str().unwrap().contains("3072"), "{:#}", refused.body);
 }
 
 /// A copy of the fixture's plugin folder, its library changed, and the list of hashes as it then should be.

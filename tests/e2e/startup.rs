@@ -49,7 +49,11 @@ fn a_model_whose_config_and_weights_disagree_is_refused_by_name() {
         (json!({"num_hidden_layers": 1e9}), &["config.json", "num_hidden_layers"]),
         (json!({"hidden_size": "128"}), &["config.json", "hidden_size"]),
         (json!({"hidden_act": "gelu"}), &["config.json", "hidden_act", "gelu"]),
-        (json!({"rope_parameters": {"rope_type": "yarn"}}), &["config.json", "yarn"]),
+        (json!({"rope_parameters": {"rope_type": "yarn"}}), &["config.json", "rope_parameters.factor is missing"]),
+        (
+            json!({"rope_parameters": {"rope_type": "dynamic"}}),
+            &["config.json", "rope_type \"dynamic\" is not supported"],
+        ),
         (json!({"rope_parameters": {"rope_type": "linear"}}), &["config.json", "rope_parameters.factor is missing"]),
         (json!({"tie_word_embeddings": false}), &["lm_head.weight", "is missing"]),
         (json!({"attention_bias": true}), &["q_proj.bias", "is missing"]),

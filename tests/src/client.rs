@@ -24,6 +24,8 @@ pub struct Reply {
     pub headers: http::HeaderMap,
     /// The body, `Null` if it is not JSON.
     pub body: Value,
+    /// The same as it came.
+    pub bytes: Vec<u8>,
 }
 
 impl Reply {
@@ -55,6 +57,33 @@ impl Reply {
             .collect();
         assert_eq!(texts.len(), choices.len(), "{:#}", self.body);
         texts
+    }
+
+    /// What an answer of the management API holds.
+    ///
+    /// # Panics
+    ///
+    /// If this is no such answer.
+    #[track_caller]
+    pub fn data(&self) -> &Value {
+        assert_eq!(self.status, 200, "{:#}", self.body);
+        assert!(self.body["success"] == true && self.body.get("error") == Some(&Value::Null), "{:#}", self.body);
+        &self.body["data"]
+    }
+
+    /// Asserts that this is an error of the management API, about the request that its headers name, and gives it.
+    ///
+    /// # Panics
+    ///
+    /// If it is not.
+    #[track_caller]
+    pub fn failure(&self) -> &Value {
+        let (body, error) = (&self.body, &self.body["error"]);
+        assert!(body["success"] == false && body.get("data") == Some(&Value::Null), "{} {body:#}", self.status);
+        assert!(self.status >= 400 && error["code"].is_string() && error["details"].is_object(), "{body:#}");
+        assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{body:#}");
+        assert_eq!(error["request_id"], self.header("x-request-id"), "{body:#}");
+        error
     }
 
     /// Asserts that this is an OpenAI error object with all four keys, and gives it.
@@ -163,11 +192,12 @@ impl Client {
 #[track_caller]
 fn reply(response: Result<http::Response<Body>, ureq::Error>) -> Reply {
     let mut response = response.expect("the server answers");
-    let text = response.body_mut().read_to_string().expect("the answer is text");
+    let bytes = response.body_mut().with_config().limit(1 << 30).read_to_vec().expect("the answer has an end");
     Reply {
         status: response.status().as_u16(),
         headers: response.headers().clone(),
-        body: serde_json::from_str(&text).unwrap_or(Value::Null),
+        body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        bytes,
     }
 }
 

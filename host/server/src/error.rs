@@ -1,4 +1,5 @@
-//! How a request fails: OpenAI's error object, and the one table behind it.
+//! How a request fails: the one table of errors, and OpenAI's error object. The management API wraps the same errors in
+//! its envelope.
 
 use axum::{
     Json,
@@ -15,6 +16,9 @@ pub(crate) struct ApiError {
     pub(crate) message: String,
     /// The parameter at fault, such as `messages[0].role`.
     pub(crate) param: Option<String>,
+    /// What the message says, for programs: `expected`, `found`, `maximum` and the like. OpenAI's object has no place
+    /// for them.
+    pub(crate) facts: Vec<(&'static str, Value)>,
 }
 
 /// What went wrong, as far as clients tell things apart.
@@ -43,11 +47,17 @@ pub(crate) enum Kind {
     InvalidMessages,
     // Steering.
     UnknownHookPoint,
+    AbsentHookPoint,
     ReadOnlyHookPoint,
     UnknownVector,
     UnusableVector,
     InvalidVectorLength,
     SteeringNotFinite,
+    // Reading activations.
+    InvalidSelector,
+    NoLogitLens,
+    CaptureTooLarge,
+    LensTooLarge,
     // Who and where.
     InvalidApiKey,
     ModelNotFound,
@@ -55,6 +65,7 @@ pub(crate) enum Kind {
     MethodNotSupported,
     // The host.
     QueueFull,
+    CapturesBusy,
     Stopping,
     ModelFailed,
     Internal,
@@ -100,16 +111,22 @@ impl Kind {
             Self::NoChatTemplate => bad("no_chat_template"),
             Self::InvalidMessages => bad("invalid_messages"),
             Self::UnknownHookPoint => bad("unknown_hook_point"),
+            Self::AbsentHookPoint => bad("absent_hook_point"),
             Self::ReadOnlyHookPoint => bad("read_only_hook_point"),
             Self::UnknownVector => bad("unknown_vector"),
             Self::UnusableVector => bad("unusable_vector"),
             Self::InvalidVectorLength => bad("invalid_vector_length"),
             Self::SteeringNotFinite => bad("steering_not_finite"),
+            Self::InvalidSelector => bad("invalid_selector"),
+            Self::NoLogitLens => bad("no_logit_lens"),
+            Self::CaptureTooLarge => refused(S::PAYLOAD_TOO_LARGE, "capture_too_large"),
+            Self::LensTooLarge => refused(S::PAYLOAD_TOO_LARGE, "lens_too_large"),
             Self::InvalidApiKey => refused(S::UNAUTHORIZED, "invalid_api_key"),
             Self::ModelNotFound => refused(S::NOT_FOUND, "model_not_found"),
             Self::UnknownUrl => refused(S::NOT_FOUND, "unknown_url"),
             Self::MethodNotSupported => refused(S::METHOD_NOT_ALLOWED, "method_not_supported"),
             Self::QueueFull => (S::TOO_MANY_REQUESTS, RATE, Some("queue_full"), Retry::After(1)),
+            Self::CapturesBusy => (S::TOO_MANY_REQUESTS, RATE, Some("captures_busy"), Retry::After(1)),
             Self::Stopping => (S::SERVICE_UNAVAILABLE, SERVER, Some("model_unloading"), Retry::After(5)),
             Self::ModelFailed => (S::INTERNAL_SERVER_ERROR, SERVER, Some("model_failed"), Retry::Never),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, SERVER, Some("internal_error"), Retry::Never),
@@ -120,12 +137,24 @@ impl Kind {
 impl ApiError {
     /// A failure that is no single parameter's fault.
     pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), param: None }
+        Self { kind, message: message.into(), param: None, facts: Vec::new() }
     }
 
     /// A failure because of the parameter `param`.
     pub(crate) fn at(kind: Kind, param: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), param: Some(param.into()) }
+        Self { kind, message: message.into(), param: Some(param.into()), facts: Vec::new() }
+    }
+
+    /// The same with one of the message's facts for programs.
+    #[must_use]
+    pub(crate) fn with(mut self, name: &'static str, fact: impl Into<Value>) -> Self {
+        self.facts.push((name, fact.into()));
+        self
+    }
+
+    /// The word that programs branch on.
+    pub(crate) fn code(&self) -> Option<&'static str> {
+        self.kind.row().2
     }
 
     /// A bug. The log has the facts; the client learns that it is not its fault.
@@ -144,6 +173,8 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, _, _, retry) = self.kind.row();
         let mut response = (status, Json(self.body())).into_response();
+        // For the envelope of the management API.
+        response.extensions_mut().insert(self);
         let headers = response.headers_mut();
         match retry {
             Retry::AsStatusSays => {}
@@ -184,6 +215,7 @@ mod tests {
             response.headers().get(name).map(|value| value.to_str().unwrap().to_owned())
         };
         assert_eq!(header(Kind::QueueFull, "retry-after").as_deref(), Some("1"));
+        assert_eq!(header(Kind::CapturesBusy, "retry-after").as_deref(), Some("1"));
         assert_eq!(header(Kind::ModelFailed, "x-should-retry").as_deref(), Some("false"));
         assert_eq!(header(Kind::InvalidApiKey, "www-authenticate").as_deref(), Some("Bearer"));
         assert_eq!(header(Kind::InvalidValue, "x-should-retry"), None);

@@ -15,6 +15,7 @@ use axum::{
 
 pub(crate) use self::{auth::ApiKey, body::JsonBody};
 use crate::{
+    api::{self, Budget},
     error::{ApiError, Kind},
     models::Models,
     openai,
@@ -24,6 +25,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct App {
     pub(crate) models: Arc<Models>,
+    /// Memory for activations on their way to clients.
+    pub(crate) captures: Budget,
     pub(crate) api_key: Option<ApiKey>,
 }
 
@@ -36,8 +39,14 @@ pub(crate) fn router(app: App) -> Router {
         .route("/chat/completions", post(openai::chat::create))
         .route("/completions", post(openai::completions::create))
         .layer(from_fn_with_state(app.clone(), auth::require_key));
+    let api = Router::new()
+        .route("/models/{id}/hook_points", get(api::hook_points::list))
+        .route("/capture", post(api::capture::create))
+        .route("/logit_lens", post(api::logit_lens::create))
+        .layer(from_fn_with_state(app.clone(), auth::require_key));
     Router::new()
         .nest("/v1", v1)
+        .nest("/api", api)
         .route("/livez", get(async || "ok"))
         .fallback(unknown_url)
         .method_not_allowed_fallback(method_not_supported)
@@ -66,7 +75,7 @@ mod tests {
 
     async fn send(api_key: Option<&str>, request: Request<Body>) -> (Response<()>, Value) {
         let api_key = api_key.map(|key| key.parse().unwrap());
-        let app = router(App { models: Arc::default(), api_key });
+        let app = router(App { models: Arc::default(), captures: Budget::new(1 << 20), api_key });
         let (parts, body) = app.oneshot(request).await.unwrap().into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         (Response::from_parts(parts, ()), serde_json::from_slice(&bytes).unwrap_or_default())
@@ -112,6 +121,45 @@ mod tests {
             assert!(response.headers().contains_key("x-request-id"), "{shown}");
             assert!(response.headers().contains_key("openai-processing-ms"), "{shown}");
         }
+    }
+
+    #[tokio::test]
+    async fn under_api_every_error_is_an_envelope() {
+        for (request, status, code) in [
+            (get("/api"), 404, "unknown_url"),
+            (get("/api/nowhere"), 404, "unknown_url"),
+            (get("/api/models/nobody/hook_points"), 404, "model_not_found"),
+            (get("/api/models/org%2Fname/hook_points"), 404, "model_not_found"),
+            (get("/api/models/%FF/hook_points"), 404, "model_not_found"),
+            (get("/api/models/org/name/hook_points"), 404, "unknown_url"),
+            (get("/api/capture"), 405, "method_not_supported"),
+            (post("/api/capture", "{"), 400, "invalid_body"),
+            (post("/api/capture?format=xml", "{}"), 400, "unsupported_value"),
+            (post("/api/capture?fromat=json", "{}"), 400, "unknown_parameter"),
+            (post("/api/capture", "{\"model\": \"nobody\"}"), 404, "model_not_found"),
+            (post("/api/capture", "{\"promt\": \"a\"}"), 400, "unknown_parameter"),
+            (post("/api/logit_lens", "{\"model\": 5}"), 400, "invalid_type"),
+            (post("/api/logit_lens", vec![b' '; 17 << 20]), 413, "request_too_large"),
+        ] {
+            let shown = format!("{} {}", request.method(), request.uri());
+            let (response, body) = send(None, request).await;
+            assert_eq!(response.status().as_u16(), status, "{shown}: {body}");
+            let (error, id) = (&body["error"], response.headers()["x-request-id"].to_str().unwrap());
+            assert_eq!((&body["success"], &body["data"]), (&Value::Bool(false), &Value::Null), "{shown}: {body}");
+            assert_eq!((error["code"].as_str(), error["request_id"].as_str()), (Some(code), Some(id)), "{shown}");
+            assert!(error["message"].is_string() && error["details"].is_object(), "{shown}: {body}");
+        }
+        let (_, body) = send(None, post("/api/capture", "{\"model\": 5}")).await;
+        let details = serde_json::json!({ "param": "model", "expected": "a string", "found": "an integer" });
+        assert_eq!(body["error"]["details"], details);
+    }
+
+    #[tokio::test]
+    async fn only_the_key_opens_the_management_api() {
+        let (response, body) = send(Some("swordfish"), post("/api/capture", "{}")).await;
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!((&body["success"], body["error"]["code"].as_str()), (&Value::Bool(false), Some("invalid_api_key")));
+        assert_eq!(response.headers()["www-authenticate"], "Bearer");
     }
 
     #[tokio::test]

@@ -12,8 +12,10 @@
 //! * `models`: the models being served, where they lie and their steering vectors
 //! * `http`: what all URLs have in common: authentication, request ids, bodies, panics
 //! * `openai`: the endpoints under `/v1`
-//! * `error`: how a request fails, and the one table of OpenAI's error codes
+//! * `api`: the endpoints under `/api`, which read activations
+//! * `error`: how a request fails, and the one table of error codes
 
+mod api;
 mod cli;
 mod error;
 mod http;

@@ -15,7 +15,7 @@ use anyhow::{Context, ensure};
 use millm_engine::{Engine, EngineConfig, Threads};
 use millm_loader::Registry;
 use millm_plugin_api::{Host, LoadOptions};
-use millm_text::ModelText;
+use millm_text::{ModelText, Tokenizer};
 
 pub(crate) use self::{
     locate::{Located, locate},
@@ -59,6 +59,7 @@ impl Model {
         };
         let model = loading.registry.load_model(&folder, &loading.options, services)?;
         let text = ModelText::load(&folder)?;
+        check_vocabulary(&text.tokenizer, model.spec().d_vocab, &folder)?;
         let vectors = Vectors::load(&[folder.join("vectors"), loading.data_dir.join("vectors")]);
         let plugin = loading.registry.plugins().iter().find(|found| found.manifest.name == plugin);
         let system_fingerprint = fingerprint::of(&folder, plugin.map_or("", |plugin| &plugin.sha256))
@@ -67,6 +68,24 @@ impl Model {
         let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
         Ok((Self { id, created, engine, text, vectors, system_fingerprint }, thread))
     }
+}
+
+/// Refuses a tokenizer that was made for another model: what users write would become tokens that the model has not.
+/// Tokens that were added later and not trained are common in checkpoints; they only get a warning, and a request that
+/// uses one is refused.
+fn check_vocabulary(tokenizer: &Tokenizer, d_vocab: u32, folder: &Path) -> anyhow::Result<()> {
+    let last = tokenizer.last_base_id().unwrap_or(0);
+    ensure!(
+        last < d_vocab,
+        "{}: its tokens have the ids 0 to {last}, but vocab_size in config.json is {d_vocab}; the tokenizer belongs to \
+         another model",
+        folder.join("tokenizer.json").display()
+    );
+    let beyond: Vec<String> = tokenizer.added_from(d_vocab).into_iter().take(10).collect();
+    if !beyond.is_empty() {
+        tracing::warn!(d_vocab, ?beyond, "tokenizer.json adds tokens that the model does not have");
+    }
+    Ok(())
 }
 
 /// All models, in the order in which they were asked for.
@@ -106,6 +125,14 @@ impl Models {
         self.list.iter()
     }
 
+    /// The model, if there is no other.
+    pub(crate) fn only(&self) -> Option<&Arc<Model>> {
+        match self.list.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
     /// What requests can put into `model`, for messages.
     pub(crate) fn ids(&self) -> String {
         self.iter().map(|model| model.id.as_str()).collect::<Vec<_>>().join(", ")
@@ -123,4 +150,43 @@ pub(crate) fn demo(program_folder: &Path) -> anyhow::Result<PathBuf> {
     let hint = "name a model with --model, or build the demo with `cargo xtask build`";
     ensure!(folder.is_dir(), "there is no demo model at {}; {hint}", folder.display());
     Ok(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde_json::json;
+
+    use super::*;
+
+    /// Checks a tokenizer of three tokens and one added token, whose id is given.
+    fn check(added: u32, d_vocab: u32) -> Result<(), String> {
+        let folder = tempfile::tempdir().unwrap();
+        let token = json!({
+            "id": added, "content": "<late>", "special": true, "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false,
+        });
+        let model =
+            json!({ "type": "WordLevel", "vocab": { "<late>": added, "a": 0, "b": 1, "c": 2 }, "unk_token": "a" });
+        let tokenizer = json!({ "version": "1.0", "added_tokens": [token], "model": model });
+        fs::write(folder.path().join("tokenizer.json"), tokenizer.to_string()).unwrap();
+        let tokenizer = Tokenizer::load(folder.path()).unwrap();
+        check_vocabulary(&tokenizer, d_vocab, Path::new("/models/a")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_tokenizer_of_another_model_is_refused_with_both_numbers() {
+        let message = check(3, 2).unwrap_err();
+        for part in ["/models/a/tokenizer.json", "0 to 2", "vocab_size", "is 2"] {
+            assert!(message.contains(part), "{message}");
+        }
+    }
+
+    #[test]
+    fn tokens_that_were_added_later_need_not_be_in_the_model() {
+        for (added, d_vocab) in [(3, 3), (3, 4), (3, 100), (50, 3)] {
+            assert_eq!(check(added, d_vocab), Ok(()));
+        }
+    }
 }

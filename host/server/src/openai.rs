@@ -3,20 +3,22 @@
 //! A request's way: `fields` takes the JSON apart and `chat` or `completions` says which fields there are; what both
 //! share is in `sampling`, `steering`, `output`, `unsupported` and `ignored`. Together they make a `call`, whose `generation` ends
 //! up in one `response` or in a `stream`.
+//!
+//! The management API reads prompts, chats and `steering` by the same code.
 
-mod call;
+pub(crate) mod call;
 pub(crate) mod chat;
 pub(crate) mod completions;
-mod fields;
-mod generation;
+pub(crate) mod fields;
+pub(crate) mod generation;
 mod ignored;
-mod messages;
+pub(crate) mod messages;
 pub(crate) mod models;
 mod output;
-mod prompt;
+pub(crate) mod prompt;
 mod response;
 mod sampling;
-mod steering;
+pub(crate) mod steering;
 mod stream;
 mod unsupported;
 

@@ -59,6 +59,11 @@ pub(crate) struct Options {
     #[arg(long, env = "MILLM_MAX_SEQUENCES", value_name = "COUNT")]
     pub(crate) max_sequences: Option<usize>,
 
+    /// Memory that the activations of one capture may take, in MiB; all captures at once may take four times as much
+    /// [default: 256]
+    #[arg(long, env = "MILLM_CAPTURE_LIMIT_MIB", value_name = "MIB")]
+    pub(crate) capture_limit_mib: Option<u64>,
+
     /// Seconds that running requests get to finish at shutdown [default: 30]
     #[arg(long, env = "MILLM_SHUTDOWN_GRACE", value_name = "SECONDS")]
     pub(crate) shutdown_grace: Option<u64>,
@@ -81,6 +86,7 @@ impl Options {
             threads: self.threads.or(lower.threads),
             kv_cache_mib: self.kv_cache_mib.or(lower.kv_cache_mib),
             max_sequences: self.max_sequences.or(lower.max_sequences),
+            capture_limit_mib: self.capture_limit_mib.or(lower.capture_limit_mib),
             shutdown_grace: self.shutdown_grace.or(lower.shutdown_grace),
             log_format: self.log_format.or(lower.log_format),
         }
@@ -103,6 +109,8 @@ pub(crate) struct Settings {
     pub(crate) threads: usize,
     pub(crate) kv_bytes: u64,
     pub(crate) max_sequences: usize,
+    /// Of the activations of one capture.
+    pub(crate) capture_bytes: u64,
     pub(crate) shutdown_grace: Duration,
     pub(crate) log_format: LogFormat,
 }
@@ -127,6 +135,7 @@ impl Settings {
         );
         ensure!(options.max_sequences != Some(0), "max-sequences must be at least 1");
         let kv_cache_mib = options.kv_cache_mib.unwrap_or(1024);
+        let capture_limit_mib = options.capture_limit_mib.unwrap_or(256);
         Ok(Self {
             file,
             addresses,
@@ -137,6 +146,7 @@ impl Settings {
             threads: options.threads.unwrap_or(0),
             kv_bytes: kv_cache_mib.checked_mul(1 << 20).context("kv-cache-mib is too large")?,
             max_sequences: options.max_sequences.unwrap_or(64),
+            capture_bytes: capture_limit_mib.checked_mul(1 << 20).context("capture-limit-mib is too large")?,
             shutdown_grace: Duration::from_secs(options.shutdown_grace.unwrap_or(30)),
             log_format: options.log_format.unwrap_or_default(),
         })
@@ -184,6 +194,7 @@ mod tests {
         assert_eq!(settings.addresses, ["127.0.0.1:2".parse().unwrap()]);
         assert_eq!(settings.models, ["a/b", "c/d"]);
         assert_eq!((settings.threads, settings.max_sequences, settings.kv_bytes), (3, 5, 1 << 30));
+        assert_eq!(settings.capture_bytes, 256 << 20);
         assert_eq!(settings.log_format, LogFormat::Json);
         assert_eq!(with_file(file, &["--model", "e/f"]).unwrap().models, ["e/f"]);
     }

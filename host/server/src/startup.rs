@@ -17,6 +17,7 @@ use millm_plugin_api::{Host, LoadOptions};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
+    api::Budget,
     cli::{Cli, Command},
     http::{self, App},
     logging,
@@ -104,7 +105,8 @@ async fn serve(listener: TcpListener, settings: &Settings, models: Arc<Models>) 
         // Nobody may be reading, which is no reason not to serve.
         let _ = writeln!(io::stdout(), "millm is ready at http://{address}/v1 (models: {ids})");
     };
-    let router = http::router(App { models: Arc::clone(&models), api_key: settings.api_key.clone() });
+    let captures = Budget::new(settings.capture_bytes);
+    let router = http::router(App { models: Arc::clone(&models), captures, api_key: settings.api_key.clone() });
     Ok(shutdown::serve(listener, router, models, settings.shutdown_grace, ready).await?)
 }
 

@@ -94,6 +94,21 @@ impl Tokenizer {
         self.0.hf.get_vocab_size(true)
     }
 
+    /// The largest id of the vocabulary that the tokenizer was trained with, added tokens left out. `None` if that is
+    /// empty.
+    pub fn last_base_id(&self) -> Option<u32> {
+        let added = self.0.hf.get_added_tokens_decoder();
+        self.0.hf.get_vocab(false).into_values().filter(|id| !added.contains_key(id)).max()
+    }
+
+    /// The added tokens whose ids are `first` or above, by id.
+    pub fn added_from(&self, first: u32) -> Vec<String> {
+        let mut found: Vec<_> =
+            self.0.hf.get_added_tokens_decoder().into_iter().filter(|(id, _)| *id >= first).collect();
+        found.sort_by_key(|(id, _)| *id);
+        found.into_iter().map(|(_, token)| token.content).collect()
+    }
+
     /// The id of a token as the vocabulary spells it: `Ġthe`, `▁the`, `<|eot_id|>`.
     pub fn token_to_id(&self, token: &str) -> Option<u32> {
         self.0.hf.token_to_id(token)

@@ -1,4 +1,4 @@
-//! Who may use `/v1`.
+//! Who may use `/v1` and `/api`.
 
 use std::{fmt, hint::black_box, str::FromStr};
 

@@ -11,7 +11,7 @@ use axum::{
 use futures_util::FutureExt;
 use tracing::Instrument;
 
-use crate::{error::ApiError, openai::unique_id};
+use crate::{api::envelope, error::ApiError, openai::unique_id};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
@@ -25,6 +25,10 @@ pub(super) async fn frame(request: Request, next: Next) -> Response {
     // A handler holds nothing across its panic that a later request could see half done.
     let handled = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
     let mut response = handled.unwrap_or_else(|_| ApiError::internal().into_response());
+    // Here, so that what never reached a handler of the management API, or panicked in one, is in its words too.
+    if path == "/api" || path.starts_with("/api/") {
+        response = envelope::around(response, &id);
+    }
     let milliseconds = started.elapsed().as_millis() as u64;
     let status = response.status().as_u16();
     tracing::info!(parent: &span, %method, path, status, milliseconds, "answered");

@@ -26,14 +26,15 @@ fn read(body: &[u8], models: &Models) -> Result<Call, ApiError> {
     let common = Common::read(&mut fields, models, 1)?;
     let input = messages::read(&mut fields)?;
     let ignored = Ignored::of(fields)?;
-    let prompt = prompt(&common.model, &input)?;
+    let prompt = prompt(&common.model, &input, "use /v1/completions")?;
     common.into_call(Endpoint::Chat, vec![prompt], ignored)
 }
 
-/// The chat in tokens, as the model's template writes it. Special tokens are the template's business.
-fn prompt(model: &Model, input: &ChatInput) -> Result<Vec<u32>, ApiError> {
+/// The chat in tokens, as the model's template writes it. Special tokens are the template's business. `instead` says what
+/// helps with a model that has none.
+pub(crate) fn prompt(model: &Model, input: &ChatInput, instead: &str) -> Result<Vec<u32>, ApiError> {
     let Some(template) = &model.text.chat_template else {
-        let message = format!("The model '{}' has no chat template; use /v1/completions.", model.id);
+        let message = format!("The model '{}' has no chat template; {instead}.", model.id);
         return Err(ApiError::at(Kind::NoChatTemplate, "model", message));
     };
     let text = template.render(input).map_err(|error| {

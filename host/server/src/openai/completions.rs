@@ -34,7 +34,7 @@ fn read(body: &[u8], models: &Models) -> Result<Call, ApiError> {
         let message = format!("Invalid 'n': {MAX_CHOICES} choices over all prompts are supported.");
         return Err(ApiError::at(Kind::IntegerAboveMax, "n", message));
     }
-    let tokens = prompts.into_iter().map(|prompt| prompt.into_tokens(&common.model));
+    let tokens = prompts.into_iter().map(|prompt| prompt.into_tokens(&common.model, true));
     let tokens = tokens.collect::<Result<_, _>>()?;
     common.into_call(Endpoint::Completions, tokens, ignored)
 }

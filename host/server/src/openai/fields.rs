@@ -1,4 +1,4 @@
-//! Takes a JSON object apart, field by field, with OpenAI's errors.
+//! Takes a JSON object apart, field by field, with OpenAI's errors. The management API does it in the same way.
 //!
 //! `serde` stops at the first wrong type with a message about Rust; clients rely on `param` and `code`.
 
@@ -51,6 +51,11 @@ impl Fields {
     pub(crate) fn take(&mut self, key: &'static str) -> Option<Value> {
         self.known.borrow_mut().push(key);
         self.values.remove(key).filter(|value| !value.is_null())
+    }
+
+    /// Whether a field is there and not null.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.values.get(key).is_some_and(|value| !value.is_null())
     }
 
     /// `value`, or the error that `key` is missing.
@@ -134,17 +139,23 @@ impl Fields {
 
     /// Refuses what was not taken, for objects that are ours alone.
     pub(crate) fn deny_rest(&self) -> Result<(), ApiError> {
-        let Some(name) = self.values.keys().min() else {
-            return Ok(());
-        };
-        let known = self.known.borrow();
+        self.values.keys().min().map_or(Ok(()), |name| Err(self.unknown(name, &self.known.borrow())))
+    }
+
+    /// Refuses what is not among `known`: at the beginning, before a misspelt name makes another seem to be missing.
+    pub(crate) fn deny_others(&self, known: &[&str]) -> Result<(), ApiError> {
+        let others = self.values.keys().filter(|name| !known.contains(&name.as_str()));
+        others.min().map_or(Ok(()), |name| Err(self.unknown(name, known)))
+    }
+
+    fn unknown(&self, name: &str, known: &[&str]) -> ApiError {
         let similar = known.iter().map(|known| (strsim::damerau_levenshtein(&clip(name), known), *known));
         let hint = match similar.min().filter(|(distance, _)| *distance <= 2) {
             Some((_, nearest)) => format!("Did you mean '{nearest}'?"),
             None => format!("There are: {}.", known.join(", ")),
         };
         let path = self.path(&clip(name));
-        Err(ApiError::at(Kind::UnknownParameter, path.clone(), format!("Unknown parameter: '{path}'. {hint}")))
+        ApiError::at(Kind::UnknownParameter, path.clone(), format!("Unknown parameter: '{path}'. {hint}"))
     }
 }
 
@@ -167,7 +178,7 @@ pub(crate) fn missing(path: &str) -> ApiError {
 pub(crate) fn wrong_type(path: &str, expected: &str, found: &Value) -> ApiError {
     let found = name_of(found);
     let message = format!("Invalid type for '{path}': expected {expected}, but got {found} instead.");
-    ApiError::at(Kind::InvalidType, path, message)
+    ApiError::at(Kind::InvalidType, path, message).with("expected", expected).with("found", found)
 }
 
 /// As much of a client's text as an error message repeats.
@@ -183,9 +194,9 @@ fn out_of_range(
     bound: impl std::fmt::Display,
     found: &Value,
 ) -> ApiError {
-    let message =
-        format!("Invalid '{path}': {problem} value. Expected a value {relation} {bound}, but got {found} instead.");
-    ApiError::at(kind, path, message)
+    let expected = format!("a value {relation} {bound}");
+    let message = format!("Invalid '{path}': {problem} value. Expected {expected}, but got {found} instead.");
+    ApiError::at(kind, path, message).with("expected", expected).with("found", found.clone())
 }
 
 fn name_of(value: &Value) -> &'static str {
@@ -262,6 +273,8 @@ mod tests {
         assert!(given.take("strength").is_none());
         assert_eq!(given.deny_rest().unwrap_err().message, "Unknown parameter: 'strenght'. Did you mean 'strength'?");
         assert_eq!(fields(json!({})).deny_rest(), Ok(()));
+        assert_eq!(given.deny_others(&["strength"]).unwrap_err(), given.deny_rest().unwrap_err());
+        assert_eq!(given.deny_others(&["strenght", "x"]), Ok(()));
     }
 
     #[test]

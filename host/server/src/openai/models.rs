@@ -36,7 +36,8 @@ pub(crate) fn find<'a>(models: &'a Models, id: &str) -> Result<&'a Arc<Model>, A
     models.get(id).ok_or_else(|| not_found(id, models))
 }
 
-fn not_found(id: &str, models: &Models) -> ApiError {
+/// The answer to a request for a model that is not served.
+pub(crate) fn not_found(id: &str, models: &Models) -> ApiError {
     let message = format!("The model '{}' does not exist; there are: {}.", clip(id), models.ids());
     ApiError::at(Kind::ModelNotFound, "model", message)
 }

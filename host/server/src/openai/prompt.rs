@@ -27,27 +27,32 @@ const MAX_PROMPTS: usize = 2048;
 /// Reads `prompt`, at least one.
 pub(crate) fn read(fields: &mut Fields) -> Result<Vec<Prompt>, ApiError> {
     let value = fields.take("prompt");
-    let list = match fields.require("prompt", value)? {
+    parse(fields.require("prompt", value)?, "prompt")
+}
+
+/// The prompts in `value`, which was found at `key`.
+pub(crate) fn parse(value: Value, key: &str) -> Result<Vec<Prompt>, ApiError> {
+    let list = match value {
         Value::String(text) => {
-            return Ok(vec![Prompt { path: "prompt".into(), content: Content::Text(text) }]);
+            return Ok(vec![Prompt { path: key.into(), content: Content::Text(text) }]);
         }
         Value::Array(list) if list.first().is_some_and(Value::is_number) => {
-            return Ok(vec![Prompt { content: tokens(list, "prompt")?, path: "prompt".into() }]);
+            return Ok(vec![Prompt { content: tokens(list, key)?, path: key.into() }]);
         }
         Value::Array(list) => list,
-        other => return Err(wrong_type("prompt", "a string or an array", &other)),
+        other => return Err(wrong_type(key, "a string or an array", &other)),
     };
     if list.is_empty() {
-        return Err(empty("prompt"));
+        return Err(empty(key));
     }
     if list.len() > MAX_PROMPTS {
-        let message = format!("Invalid 'prompt': at most {MAX_PROMPTS} prompts are supported, got {}.", list.len());
-        return Err(ApiError::at(Kind::ArrayTooLong, "prompt", message));
+        let message = format!("Invalid '{key}': at most {MAX_PROMPTS} prompts are supported, got {}.", list.len());
+        return Err(ApiError::at(Kind::ArrayTooLong, key, message));
     }
     // The first says of which kind all are.
     let strings = list[0].is_string();
     let prompt = |(index, value)| {
-        let path = format!("prompt[{index}]");
+        let path = format!("{key}[{index}]");
         let content = match value {
             Value::String(text) if strings => Content::Text(text),
             Value::Array(list) if !strings => tokens(list, &path)?,
@@ -78,14 +83,19 @@ fn empty(path: &str) -> ApiError {
 }
 
 impl Prompt {
-    /// The prompt in tokens. A text gets the tokens that the tokenizer puts around one, such as BOS; tokens are taken
-    /// as they are.
-    pub(crate) fn into_tokens(self, model: &Model) -> Result<Vec<u32>, ApiError> {
+    /// Where it is in the request, such as `prompt[2]`.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The prompt in tokens. With `add_special`, a text gets the tokens that the tokenizer puts around one, such as BOS;
+    /// tokens are taken as they are.
+    pub(crate) fn into_tokens(self, model: &Model, add_special: bool) -> Result<Vec<u32>, ApiError> {
         let Self { path, content } = self;
         let invalid = |message| Err(ApiError::at(Kind::InvalidValue, path.clone(), message));
         let tokens = match content {
             Content::Tokens(tokens) => tokens,
-            Content::Text(text) => match model.text.tokenizer.encode(&text, true) {
+            Content::Text(text) => match model.text.tokenizer.encode(&text, add_special) {
                 Ok(tokens) => tokens,
                 Err(error) => return invalid(format!("Invalid '{path}': {error}.")),
             },

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use millm_engine::{InterventionError, Interventions};
+use millm_engine::{HookPointError, InterventionError, Interventions};
 use millm_plugin_api::ModelSpec;
 use serde_json::Value;
 
@@ -60,7 +60,7 @@ fn add(
     };
     interventions.add_vector(spec, &hook_point, vector, strength).map_err(|error| {
         let (kind, key) = match &error {
-            InterventionError::HookPoint(_) => (Kind::UnknownHookPoint, "hook_point"),
+            InterventionError::HookPoint(error) => (hook_point_kind(error), "hook_point"),
             InterventionError::ReadOnly { .. } => (Kind::ReadOnlyHookPoint, "hook_point"),
             InterventionError::WrongLength { .. } => (Kind::InvalidVectorLength, source),
             InterventionError::NotFinite { .. } => (Kind::InvalidValue, source),
@@ -69,6 +69,14 @@ fn add(
         let path = fields.path(key);
         ApiError::at(kind, path.clone(), format!("Invalid '{path}': {error}"))
     })
+}
+
+/// What kind of error it is to ask for a hook point that is not there.
+pub(crate) fn hook_point_kind(error: &HookPointError) -> Kind {
+    match error {
+        HookPointError::Unknown { .. } => Kind::UnknownHookPoint,
+        HookPointError::Absent { .. } => Kind::AbsentHookPoint,
+    }
 }
 
 /// `values`, which become infinite where they exceed f32; the engine refuses those.

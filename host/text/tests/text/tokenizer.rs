@@ -155,3 +155,15 @@ fn a_file_that_is_not_utf8_is_refused_by_name() {
     let error = Tokenizer::load(folder.path()).unwrap_err();
     assert!(matches!(&error, TextError::Unreadable { path, .. } if path.ends_with("tokenizer.json")), "{error}");
 }
+
+#[test]
+fn added_tokens_are_told_from_the_vocabulary_that_was_trained() {
+    let tokenizer = load(&byte_level());
+    let last = tokenizer.last_base_id().unwrap();
+    assert!((0..=last).any(|id| !tokenizer.is_special(id)));
+    let all = tokenizer.added_from(0);
+    let ids: Vec<u32> = all.iter().map(|token| tokenizer.token_to_id(token).unwrap()).collect();
+    assert!(ids.is_sorted() && !ids.contains(&last), "{ids:?}");
+    let beyond = tokenizer.added_from(ids[1]);
+    assert_eq!(beyond, all[1..]);
+}

@@ -134,7 +134,12 @@ impl RopeScaling {
 
     fn read_yarn(config: &Config, scaling: &Config, n_ctx: usize) -> Result<Self> {
         let original_n_ctx = original_n_ctx(config, scaling, n_ctx)? as f64;
-        let factor = scaling.positive_if_any("factor")?.unwrap_or(n_ctx as f64 / original_n_ctx);
+        let factor = match scaling.positive_if_any("factor")? {
+            Some(factor) => factor,
+            // Null means that it follows from the contexts; a missing field is a mistake.
+            None if scaling.mentions("factor") => n_ctx as f64 / original_n_ctx,
+            None => scaling.positive("factor")?,
+        };
         // How much attention is sharpened, by the paper.
         let sharpened = |mscale: f64| if factor <= 1.0 { 1.0 } else { 0.1 * mscale * factor.ln() + 1.0 };
         let mscales = (scaling.number_if_any("mscale")?, scaling.number_if_any("mscale_all_dim")?);

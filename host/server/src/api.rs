@@ -1,0 +1,23 @@
+//! The management API: reading a model from within.
+//!
+//! Answers and errors come in one [`envelope`]. A request to read activations goes this way: `source` says which prompts,
+//! `selector` at which positions, and both make a `reading`, which the engine computes; `capture` and `logit_lens` say
+//! what is read there. What comes back can be large: `budget` bounds how much of it there is at once, and `pieces` sends
+//! it without a second copy.
+
+mod answer;
+mod budget;
+pub(crate) mod capture;
+mod capture_file;
+mod dtype;
+pub(crate) mod envelope;
+mod format;
+pub(crate) mod hook_points;
+mod layers;
+pub(crate) mod logit_lens;
+mod pieces;
+mod reading;
+mod selector;
+mod source;
+
+pub(crate) use self::budget::Budget;

@@ -1,0 +1,171 @@
+//! `POST /api/logit_lens`: what the model would say if its residual stream ended at a layer.
+
+use std::iter;
+
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use millm_engine::{Captured, Captures, LensRow, LensToken, LogitLens};
+use millm_plugin_api::{HookId, ModelSpec};
+use serde::Serialize;
+
+use super::{
+    answer::{self, json},
+    budget::{Budget, Reservation},
+    layers,
+    pieces::{self, Piece},
+    reading::{Asked, Item, Reading, token_text},
+};
+use crate::{
+    error::{ApiError, Kind},
+    http::{App, JsonBody},
+    models::{Model, Models},
+    openai::{call::blocking, fields::Fields},
+};
+
+/// Rows that the head computes for one request: layers times positions, over all prompts.
+const MAX_ROWS: usize = 65_536;
+
+/// Everything that answering takes.
+#[derive(Debug)]
+struct Call {
+    reading: Reading,
+    points: Vec<HookId>,
+    top: usize,
+    reservation: Reservation,
+}
+
+/// A token that the model would say.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Top {
+    token_id: u32,
+    token: String,
+    /// After the final norm, the head and any softcap.
+    logit: f32,
+    /// Natural logarithm of the probability.
+    logprob: f32,
+}
+
+/// What it would say at one position, the most probable first.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Place {
+    position: usize,
+    top: Vec<Top>,
+}
+
+/// Looks through the logit lens.
+pub(crate) async fn create(State(app): State<App>, JsonBody(body): JsonBody) -> Result<Response, ApiError> {
+    let call = blocking(move || Call::read(&body, &app.models, &app.captures)).await?;
+    call.answer().await
+}
+
+impl Call {
+    fn read(body: &[u8], models: &Models, budget: &Budget) -> Result<Self, ApiError> {
+        let mut fields = Fields::parse(body)?;
+        let asked = Asked::read(&mut fields, models, &["layers", "top_k"])?;
+        let spec = asked.model.engine.spec();
+        let layers = layers::read(&mut fields, spec.n_layers)?;
+        let top = fields.integer("top_k", 1..=100)?.unwrap_or(5) as usize;
+        let top = top.min(spec.d_vocab as usize);
+        fields.deny_rest()?;
+        let points = layers.into_iter().map(|layer| layers::resid_post(spec, layer));
+        let points = points.collect::<Result<Vec<_>, _>>()?.concat();
+        let reading = asked.tokenize()?;
+        let rows = points.len() * reading.items.iter().map(|item| item.positions.len()).sum::<usize>();
+        if rows > MAX_ROWS {
+            let message = format!(
+                "This asks for {rows} rows ({} layers times positions); at most {MAX_ROWS} are allowed. Ask for fewer \
+                 'layers' or 'positions'.",
+                points.len()
+            );
+            return Err(ApiError::new(Kind::LensTooLarge, message).with("maximum", MAX_ROWS).with("found", rows));
+        }
+        let reservation = budget.reserve((rows * (size_of::<LensRow>() + top * size_of::<LensToken>())) as u64)?;
+        Ok(Self { reading, points, top, reservation })
+    }
+
+    async fn answer(self) -> Result<Response, ApiError> {
+        let Self { reading, points, top, reservation } = self;
+        let lens = |item: &Item| LogitLens::new(points.clone(), item.positions.clone(), top);
+        let captured = reading.run(|item| (Captures::default(), lens(item))).await?;
+        let body = pieces::body(in_json(reading, captured, points), reservation);
+        Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+    }
+}
+
+/// `{"token_ids", "tokens", "positions", "layers", "lens": [{"layer", "hook_point", "positions": […]}]}` per prompt.
+fn in_json(reading: Reading, captured: Vec<Captured>, points: Vec<HookId>) -> impl Iterator<Item = Piece> + Send {
+    let Reading { model, items, many, .. } = reading;
+    let spec = model.engine.spec();
+    let layers: Vec<u32> = points.into_iter().filter_map(|point| hook(spec, point).0).collect();
+    let (id, layers) = (model.id.clone(), json(&layers));
+    let items = items.into_iter().zip(captured).map(move |(item, captured)| {
+        let head = Piece::text(format!(r#"{},"layers":{layers},"lens":["#, item.members(&model)));
+        let (model, count) = (model.clone(), item.positions.len());
+        let rows = captured
+            .lens
+            .into_iter()
+            .enumerate()
+            .map(move |(index, row)| Piece::text(in_layer(index, count, &model, row)));
+        iter::once(head).chain(rows).chain([Piece::text("]")])
+    });
+    answer::pieces(id, many, items)
+}
+
+fn hook(spec: &ModelSpec, point: HookId) -> (Option<u32>, String) {
+    let found = spec.hook_points.get(point.0 as usize);
+    found.map(|hook| (hook.point.layer, hook.point.to_string())).unwrap_or_default()
+}
+
+/// Row `index` of a lens, which has `count` per layer, with the beginning or the end of its layer around it.
+fn in_layer(index: usize, count: usize, model: &Model, row: LensRow) -> String {
+    let (layer, name) = hook(model.engine.spec(), row.point);
+    place(index, count, layer, &name, row, |id| token_text(model, id))
+}
+
+fn place(
+    index: usize,
+    count: usize,
+    layer: Option<u32>,
+    name: &str,
+    row: LensRow,
+    text: impl Fn(u32) -> String,
+) -> String {
+    let comma = if index == 0 { "" } else { "," };
+    let open = if index.is_multiple_of(count) {
+        format!(r#"{{"layer":{},"hook_point":{},"positions":["#, json(&layer), json(name))
+    } else {
+        String::new()
+    };
+    let close = if (index + 1).is_multiple_of(count) { "]}" } else { "" };
+    let top = row.top.into_iter();
+    let top =
+        top.map(|LensToken { token, logit, logprob }| Top { token_id: token, token: text(token), logit, logprob });
+    let place = json(&Place { position: row.position, top: top.collect() });
+    format!("{comma}{open}{place}{close}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_grouped_by_layer() {
+        let row = |position| LensRow {
+            point: HookId(0),
+            position,
+            top: vec![LensToken { token: 7, logit: 0.1, logprob: -0.5 }],
+        };
+        let rows = (0..4).map(|index| {
+            let layer = index / 2;
+            place(index, 2, Some(layer as u32), "x", row(10 + index % 2), |id| format!("t{id}"))
+        });
+        let text = format!("[{}]", rows.collect::<String>());
+        let top = r#""top":[{"token_id":7,"token":"t7","logit":0.1,"logprob":-0.5}]"#;
+        let places = format!(r#"[{{"position":10,{top}}},{{"position":11,{top}}}]"#);
+        let layer = |layer| format!(r#"{{"layer":{layer},"hook_point":"x","positions":{places}}}"#);
+        assert_eq!(text, format!("[{},{}]", layer(0), layer(1)));
+    }
+}

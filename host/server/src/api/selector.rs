@@ -1,0 +1,282 @@
+//! Which positions of a prompt are meant.
+//!
+//! The language is EasySteer's `apply`, as far as it concerns prompts: the union of what is included, minus the union of
+//! what is excluded.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use crate::{
+    error::{ApiError, Kind},
+    openai::fields::{Fields, integer, wrong_type},
+};
+
+/// A choice of positions, the same for every prompt it is asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Selector {
+    /// Where it is in the request.
+    path: String,
+    include: Vec<Rule>,
+    exclude: Vec<Rule>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Rule {
+    All,
+    /// Wherever one of these stands.
+    Tokens(HashSet<u32>),
+    /// Negative ones count from the end.
+    Positions(Vec<(String, i128)>),
+    /// From the first, to before the second.
+    Window(String, usize, usize),
+}
+
+/// The rules' names, for including and for excluding.
+const RULES: [(&str, &str); 4] = [
+    ("prompt", "exclude_prompt"),
+    ("prompt_tokens", "exclude_prompt_tokens"),
+    ("prompt_positions", "exclude_prompt_positions"),
+    ("prompt_window", "exclude_prompt_window"),
+];
+/// The rest of the language.
+const GENERATION: [&str; 8] = [
+    "generation",
+    "generation_tokens",
+    "generation_positions",
+    "generation_window",
+    "exclude_generation",
+    "exclude_generation_tokens",
+    "exclude_generation_positions",
+    "exclude_generation_window",
+];
+
+impl Selector {
+    /// Reads the field `key`: an object of rules, `"all"`, or a list of positions. Absent, it is all positions.
+    ///
+    /// # Errors
+    ///
+    /// A rule that does not exist, has a wrong type, or is about generated tokens.
+    pub(crate) fn read(fields: &mut Fields, key: &'static str) -> Result<Self, ApiError> {
+        let path = fields.path(key);
+        let (include, exclude) = match fields.take(key) {
+            None => (vec![Rule::All], Vec::new()),
+            Some(value @ Value::String(_)) => (vec![all(value, &path)?], Vec::new()),
+            Some(Value::Array(list)) => (vec![positions(list, &path)?], Vec::new()),
+            Some(value @ Value::Object(_)) => rules(Fields::of(value, path.clone())?)?,
+            Some(other) => return Err(wrong_type(&path, "an object, an array of positions or 'all'", &other)),
+        };
+        Ok(Self { path, include, exclude })
+    }
+
+    /// The positions in a prompt of these tokens, ascending, at least one. `prompt` is where the prompt is in the
+    /// request.
+    ///
+    /// # Errors
+    ///
+    /// A position that the prompt has not, or nothing is selected.
+    pub(crate) fn positions(&self, tokens: &[u32], prompt: &str) -> Result<Vec<usize>, ApiError> {
+        let marked = |rules: &[Rule]| {
+            let mut marks = vec![false; tokens.len()];
+            rules.iter().try_for_each(|rule| rule.mark(tokens, prompt, &mut marks)).map(|()| marks)
+        };
+        let (include, exclude) = (marked(&self.include)?, marked(&self.exclude)?);
+        let selected = (0..tokens.len()).filter(|index| include[*index] && !exclude[*index]);
+        let selected: Vec<usize> = selected.collect();
+        if selected.is_empty() {
+            let path = &self.path;
+            let why = if self.include.is_empty() { "; it includes none, such as by \"prompt\": \"all\"" } else { "" };
+            let message = format!("Invalid '{path}': it selects no position of '{prompt}'{why}.");
+            return Err(ApiError::at(Kind::InvalidSelector, path.as_str(), message));
+        }
+        Ok(selected)
+    }
+}
+
+fn rules(mut fields: Fields) -> Result<(Vec<Rule>, Vec<Rule>), ApiError> {
+    if let Some(key) = GENERATION.into_iter().find(|key| fields.has(key)) {
+        let path = fields.path(key);
+        let message = format!("Invalid '{path}': only prompts are read here, there are no generated tokens.");
+        return Err(ApiError::at(Kind::InvalidSelector, path, message));
+    }
+    let (mut include, mut exclude) = (Vec::new(), Vec::new());
+    for (index, (included, excluded)) in RULES.into_iter().enumerate() {
+        for (key, into) in [(included, &mut include), (excluded, &mut exclude)] {
+            let path = fields.path(key);
+            let Some(value) = fields.take(key) else { continue };
+            into.push(match (index, value) {
+                (0, value) => all(value, &path)?,
+                (1, Value::Array(list)) => self::tokens(&list, &path)?,
+                (2, Value::Array(list)) => positions(list, &path)?,
+                (_, Value::Array(list)) => window(&list, path)?,
+                (_, other) => return Err(wrong_type(&path, "an array", &other)),
+            });
+        }
+    }
+    fields.deny_rest()?;
+    Ok((include, exclude))
+}
+
+fn all(value: Value, path: &str) -> Result<Rule, ApiError> {
+    if value == "all" {
+        return Ok(Rule::All);
+    }
+    let message = format!("Invalid '{path}': the only value is 'all'.");
+    Err(ApiError::at(Kind::InvalidSelector, path, message).with("expected", "all"))
+}
+
+fn tokens(list: &[Value], path: &str) -> Result<Rule, ApiError> {
+    let token = |(index, value)| {
+        let number = integer(value).and_then(|number| u32::try_from(number).ok());
+        number.ok_or_else(|| wrong_type(&format!("{path}[{index}]"), "a token id", value))
+    };
+    list.iter().enumerate().map(token).collect::<Result<_, _>>().map(Rule::Tokens)
+}
+
+fn positions(list: Vec<Value>, path: &str) -> Result<Rule, ApiError> {
+    let position = |(index, value)| {
+        let path = format!("{path}[{index}]");
+        integer(&value).ok_or_else(|| wrong_type(&path, "an integer", &value)).map(|number| (path, number))
+    };
+    list.into_iter().enumerate().map(position).collect::<Result<_, _>>().map(Rule::Positions)
+}
+
+fn window(list: &[Value], path: String) -> Result<Rule, ApiError> {
+    let bound = |value: &Value| integer(value).and_then(|number| usize::try_from(number).ok());
+    match list {
+        [start, end] => match (bound(start), bound(end)) {
+            (Some(start), Some(end)) if start < end => Ok(Rule::Window(path, start, end)),
+            _ => {
+                let message = format!(
+                    "Invalid '{path}': expected two integers 0 <= start < end, but got [{start}, {end}]. The window \
+                     ends before its end."
+                );
+                Err(ApiError::at(Kind::InvalidSelector, path, message))
+            }
+        },
+        other => {
+            let message =
+                format!("Invalid '{path}': expected [start, end], but got an array of {} elements.", other.len());
+            Err(ApiError::at(Kind::InvalidSelector, path, message))
+        }
+    }
+}
+
+impl Rule {
+    /// Sets the marks of its positions.
+    fn mark(&self, tokens: &[u32], prompt: &str, marks: &mut [bool]) -> Result<(), ApiError> {
+        match self {
+            Self::All => marks.fill(true),
+            Self::Tokens(wanted) => {
+                marks.iter_mut().zip(tokens).for_each(|(mark, token)| *mark |= wanted.contains(token));
+            }
+            Self::Positions(positions) => {
+                let count = tokens.len() as i128;
+                for (path, position) in positions {
+                    let index = if *position < 0 { count + position } else { *position };
+                    let mark = usize::try_from(index).ok().and_then(|index| marks.get_mut(index));
+                    *mark.ok_or_else(|| outside(path, *position, -count, prompt, tokens.len()))? = true;
+                }
+            }
+            Self::Window(path, start, end) => match marks.get_mut(*start..*end) {
+                Some(marks) => marks.fill(true),
+                None => return Err(outside(path, *end as i128 - 1, 0, prompt, tokens.len())),
+            },
+        }
+        Ok(())
+    }
+}
+
+fn outside(path: &str, found: i128, minimum: i128, prompt: &str, count: usize) -> ApiError {
+    let maximum = count as i128 - 1;
+    let message = format!(
+        "Invalid '{path}': position {found} is not in '{prompt}', which has {count} tokens. Expected {minimum} to \
+         {maximum}."
+    );
+    // Numbers this far from any prompt need not be exact.
+    let number = |number: i128| Value::from(number.clamp(i64::MIN.into(), i64::MAX.into()) as i64);
+    let error = ApiError::at(Kind::InvalidSelector, path, message);
+    error.with("minimum", number(minimum)).with("maximum", number(maximum)).with("found", number(found))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn select(selector: Value) -> Result<Vec<usize>, ApiError> {
+        let mut fields = Fields::of(json!({ "positions": selector }), String::new())?;
+        Selector::read(&mut fields, "positions")?.positions(&[7, 5, 9, 5, 3], "prompt")
+    }
+
+    #[test]
+    fn a_selector_is_what_is_included_without_what_is_excluded() {
+        for (selector, expected) in [
+            (json!(null), &[0, 1, 2, 3, 4][..]),
+            (json!("all"), &[0, 1, 2, 3, 4]),
+            (json!([0, -1]), &[0, 4]),
+            (json!([3, 3, 1]), &[1, 3]),
+            (json!({ "prompt": "all" }), &[0, 1, 2, 3, 4]),
+            (json!({ "prompt_tokens": [5, 3, 1000] }), &[1, 3, 4]),
+            (json!({ "prompt_positions": [-5, 2] }), &[0, 2]),
+            (json!({ "prompt_window": [1, 3] }), &[1, 2]),
+            (json!({ "prompt_window": [0, 1], "prompt_tokens": [9], "prompt": null }), &[0, 2]),
+            (json!({ "prompt": "all", "exclude_prompt_tokens": [5] }), &[0, 2, 4]),
+            (json!({ "prompt": "all", "exclude_prompt_positions": [0, -1] }), &[1, 2, 3]),
+            (json!({ "prompt": "all", "exclude_prompt_window": [0, 4] }), &[4]),
+        ] {
+            assert_eq!(select(selector.clone()).unwrap(), expected, "{selector}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_selector_is_refused_by_its_path() {
+        use Kind::*;
+        for (selector, kind, key, mention) in [
+            (json!(3), InvalidType, "", "an object"),
+            (json!("last"), InvalidSelector, "", "'all'"),
+            (json!([]), InvalidSelector, "", "no position"),
+            (json!({}), InvalidSelector, "", "includes none"),
+            (json!({ "exclude_prompt_tokens": [5] }), InvalidSelector, "", "includes none"),
+            (json!({ "prompt": "all", "exclude_prompt": "all" }), InvalidSelector, "", "no position of 'prompt'"),
+            (json!({ "prompt_tokens": [1000] }), InvalidSelector, "", "no position"),
+            (
+                json!([0, 5]),
+                InvalidSelector,
+                "[1]",
+                "position 5 is not in 'prompt', which has 5 tokens. Expected -5 to 4",
+            ),
+            (json!({ "prompt_positions": [-6] }), InvalidSelector, ".prompt_positions[0]", "position -6"),
+            (
+                json!({ "prompt": "all", "exclude_prompt_positions": [9] }),
+                InvalidSelector,
+                ".exclude_prompt_positions[0]",
+                "9",
+            ),
+            (json!({ "prompt_positions": [1.5] }), InvalidType, ".prompt_positions[0]", "an integer"),
+            (json!({ "prompt_positions": 1 }), InvalidType, ".prompt_positions", "an array"),
+            (json!({ "prompt_tokens": [-1] }), InvalidType, ".prompt_tokens[0]", "a token id"),
+            (json!({ "prompt_window": [0, 6] }), InvalidSelector, ".prompt_window", "position 5"),
+            (json!({ "prompt_window": [2, 2] }), InvalidSelector, ".prompt_window", "start < end"),
+            (json!({ "prompt_window": [-2, 2] }), InvalidSelector, ".prompt_window", "start < end"),
+            (json!({ "prompt_window": [1] }), InvalidSelector, ".prompt_window", "1 elements"),
+            (json!({ "prompt": true }), InvalidSelector, ".prompt", "'all'"),
+            (json!({ "generation": "all" }), InvalidSelector, ".generation", "only prompts"),
+            (
+                json!({ "exclude_generation_window": [0, 1] }),
+                InvalidSelector,
+                ".exclude_generation_window",
+                "only prompts",
+            ),
+            (json!({ "promt_tokens": [1] }), UnknownParameter, ".promt_tokens", "'prompt_tokens'"),
+        ] {
+            let error = select(selector.clone()).unwrap_err();
+            assert_eq!((error.kind, error.param), (kind, Some(format!("positions{key}"))), "{selector}");
+            assert!(error.message.contains(mention), "{}", error.message);
+        }
+        let facts = select(json!([0, 5])).unwrap_err().facts;
+        assert_eq!(facts, [("minimum", (-5).into()), ("maximum", 4.into()), ("found", 5.into())]);
+        assert!(select(json!([u64::MAX])).is_err());
+    }
+}
