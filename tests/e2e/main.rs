@@ -5,6 +5,7 @@
 mod answers;
 mod batching;
 mod captures;
+mod certificate;
 mod demo;
 mod lifecycle;
 mod plugins;

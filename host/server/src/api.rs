@@ -9,6 +9,7 @@ mod answer;
 mod budget;
 pub(crate) mod capture;
 mod capture_file;
+pub(crate) mod certificate;
 mod dtype;
 pub(crate) mod envelope;
 mod format;

@@ -12,10 +12,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use self::compare::Agreement;
 pub(crate) use self::{
-    compare::{Agreement, Tolerance},
-    examine::{Examination, examine},
-    golden::{Golden, GoldenError},
+    compare::Tolerance,
+    examine::{Reading, examine},
+    golden::Golden,
     table::table,
 };
 

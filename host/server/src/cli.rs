@@ -20,6 +20,9 @@ pub(crate) enum Command {
     #[command(after_help = "Every option can also be set in millm.toml, under its name without the dashes. A flag \
                             wins over the environment, which wins over the file.")]
     Serve(Serve),
+    /// Compare a model with a golden file, hook point by hook point.
+    #[command(after_help = "examples/verify/make_golden.py makes golden files with transformers.")]
+    Verify(Verify),
 }
 
 #[derive(Args, Default)]
@@ -30,6 +33,37 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     pub(crate) options: Options,
+}
+
+#[derive(Args)]
+pub(crate) struct Verify {
+    /// Model to verify: a folder, or an id in the Hugging Face cache
+    #[arg(value_name = "FOLDER|ID")]
+    pub(crate) model: String,
+
+    /// What transformers computed for it [default: golden.safetensors in its folder]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) golden: Option<PathBuf>,
+
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// File with settings [default: millm.toml in the data folder, else in the current folder]
+    #[arg(long, env = "MILLM_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Folder with plugins, as for serve
+    #[arg(long, env = "MILLM_PLUGIN_DIR", value_name = "FOLDER", value_delimiter = ':')]
+    pub(crate) plugin_dir: Vec<PathBuf>,
+
+    /// Folder of this host's own files, as for serve
+    #[arg(long, env = "MILLM_DATA_DIR", value_name = "FOLDER")]
+    pub(crate) data_dir: Option<PathBuf>,
+
+    /// Threads that compute [default: one per core]
+    #[arg(long, env = "MILLM_THREADS", value_name = "COUNT")]
+    pub(crate) threads: Option<usize>,
 }
 
 #[cfg(test)]

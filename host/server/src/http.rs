@@ -40,6 +40,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/completions", post(openai::completions::create))
         .layer(from_fn_with_state(app.clone(), auth::require_key));
     let api = Router::new()
+        .route("/models/{id}/certificate", get(api::certificate::show))
         .route("/models/{id}/hook_points", get(api::hook_points::list))
         .route("/capture", post(api::capture::create))
         .route("/logit_lens", post(api::logit_lens::create))

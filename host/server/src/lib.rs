@@ -13,9 +13,11 @@
 //! * `http`: what all URLs have in common: authentication, request ids, bodies, panics
 //! * `openai`: the endpoints under `/v1`
 //! * `api`: the endpoints under `/api`, which read activations
+//! * `certificate`, `verify`: how a model's numbers compare with a reference
 //! * `error`: how a request fails, and the one table of error codes
 
 mod api;
+mod certificate;
 mod cli;
 mod error;
 mod http;
@@ -26,5 +28,6 @@ mod services;
 mod settings;
 mod shutdown;
 mod startup;
+mod verify;
 
 pub use startup::run;

@@ -21,9 +21,9 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Sends `tracing` and panics to stderr. Call it once.
-pub(crate) fn init(format: LogFormat) {
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+/// Sends `tracing` and panics to stderr: lines of `level` and above, unless `RUST_LOG` chooses others. Call it once.
+pub(crate) fn init(format: LogFormat, level: LevelFilter) {
+    let filter = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match format {
         LogFormat::Human => lines.with_ansi(io::stderr().is_terminal()).init(),

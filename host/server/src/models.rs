@@ -16,12 +16,13 @@ use millm_engine::{Engine, EngineConfig, Threads};
 use millm_loader::Registry;
 use millm_plugin_api::{Host, LoadOptions};
 use millm_text::{ModelText, Tokenizer};
+use tokio::sync::OnceCell;
 
 pub(crate) use self::{
     locate::{Located, locate},
     vectors::{VectorError, Vectors},
 };
-use crate::services::PluginServices;
+use crate::{certificate::Certificate, services::PluginServices};
 
 /// A model in memory, with its engine running.
 #[derive(Debug)]
@@ -30,13 +31,20 @@ pub(crate) struct Model {
     pub(crate) id: String,
     /// When it was loaded, in seconds since 1970.
     pub(crate) created: u64,
+    /// Where it lies.
+    pub(crate) folder: PathBuf,
     pub(crate) engine: Engine,
     pub(crate) text: ModelText,
     /// The steering vectors that requests can name.
     pub(crate) vectors: Vectors,
     /// Changes whenever the same request with the same seed may be answered differently.
     pub(crate) system_fingerprint: String,
+    /// How its numbers compare with a reference, once somebody has asked.
+    pub(crate) certificate: OnceCell<Certificate>,
 }
+
+/// The reference beside a model's weights.
+pub(crate) const GOLDEN: &str = "golden.safetensors";
 
 /// What loading a model takes besides its folder.
 #[derive(Debug)]
@@ -66,7 +74,8 @@ impl Model {
             .with_context(|| format!("cannot read the files in {}", folder.display()))?;
         let (engine, thread) = Engine::start(model, text.tokenizer.clone(), loading.config.clone())?;
         let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-        Ok((Self { id, created, engine, text, vectors, system_fingerprint }, thread))
+        let certificate = OnceCell::new();
+        Ok((Self { id, created, folder, engine, text, vectors, system_fingerprint, certificate }, thread))
     }
 }
 

@@ -176,7 +176,8 @@ mod tests {
 
     fn resolve(flags: &[&str]) -> Result<Settings, String> {
         let line = ["millm", "serve"].iter().chain(flags);
-        let Command::Serve(serve) = Cli::try_parse_from(line).map_err(|error| error.to_string())?.command;
+        let command = Cli::try_parse_from(line).map_err(|error| error.to_string())?.command;
+        let Command::Serve(serve) = command else { panic!("serve was asked for") };
         Settings::resolve(serve).map_err(|error| format!("{error:#}"))
     }
 

@@ -15,16 +15,18 @@ use millm_engine::{EngineConfig, Threads};
 use millm_loader::Registry;
 use millm_plugin_api::{Host, LoadOptions};
 use tokio::runtime::{Builder, Runtime};
+use tracing::level_filters::LevelFilter;
 
 use crate::{
     api::Budget,
-    cli::{Cli, Command},
+    cli::{Cli, Command, Serve},
     http::{self, App},
     logging,
     models::{self, Loading, Models},
     services::PluginServices,
     settings::Settings,
     shutdown::{self, Ending},
+    verify,
 };
 
 /// Requests that wait at once, per model. One call may bring as many prompts as half of this.
@@ -34,11 +36,17 @@ const MAX_WAITING: usize = 4096;
 ///
 /// # Errors
 ///
-/// Whatever keeps the host from serving, with its causes: a setting, a plugin, a model, the address.
+/// Whatever keeps the host from doing it, with its causes: a setting, a plugin, a model, the address.
 pub fn run() -> anyhow::Result<()> {
-    let Command::Serve(arguments) = Cli::parse().command;
+    match Cli::parse().command {
+        Command::Serve(arguments) => serve_models(arguments),
+        Command::Verify(arguments) => verify::run(arguments),
+    }
+}
+
+fn serve_models(arguments: Serve) -> anyhow::Result<()> {
     let settings = Settings::resolve(arguments)?;
-    logging::init(settings.log_format);
+    logging::init(settings.log_format, LevelFilter::INFO);
     if let Some(file) = &settings.file {
         tracing::info!(file = %file.display(), "settings read");
     }
@@ -61,15 +69,12 @@ pub fn run() -> anyhow::Result<()> {
 }
 
 fn load(settings: &Settings) -> anyhow::Result<(Models, Vec<JoinHandle<()>>)> {
-    let program = env::current_exe().context("cannot find the folder of this program")?;
-    let program_folder = program.parent().unwrap_or(Path::new("/"));
     let located = match settings.models.as_slice() {
-        [] => vec![models::locate(&models::demo(program_folder)?.to_string_lossy())?],
+        [] => vec![models::locate(&models::demo(&program_folder()?)?.to_string_lossy())?],
         asked => asked.iter().map(|model| models::locate(model)).collect::<Result<_, _>>()?,
     };
     let threads = Threads::new(settings.threads).context("cannot start threads")?;
-    let services = |name: &str| Host::new(PluginServices::new(name, threads.clone()));
-    let registry = Registry::open(&plugin_folders(settings, program_folder), services)?;
+    let registry = plugins(settings, &threads)?;
     let config =
         EngineConfig { max_sequences: settings.max_sequences, max_waiting: MAX_WAITING, ..EngineConfig::default() };
     let loading = Loading {
@@ -80,6 +85,17 @@ fn load(settings: &Settings) -> anyhow::Result<(Models, Vec<JoinHandle<()>>)> {
         data_dir: &settings.data_dir,
     };
     Models::load(located, &loading)
+}
+
+fn program_folder() -> anyhow::Result<PathBuf> {
+    let program = env::current_exe().context("cannot find the folder of this program")?;
+    Ok(program.parent().unwrap_or(Path::new("/")).to_owned())
+}
+
+/// Opens the plugins that the settings name and those beside this program.
+pub(crate) fn plugins(settings: &Settings, threads: &Threads) -> anyhow::Result<Registry> {
+    let services = |name: &str| Host::new(PluginServices::new(name, threads.clone()));
+    Ok(Registry::open(&plugin_folders(settings, &program_folder()?), services)?)
 }
 
 /// Where plugins are looked for, the user's own first. Only the folders they name must exist.

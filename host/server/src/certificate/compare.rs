@@ -104,7 +104,9 @@ mod tests {
     fn masks_must_coincide() {
         let masked = f32::NEG_INFINITY;
         assert!(agreement(&[1.0, masked], &[1.0, masked]).is_within(Tolerance::F32));
-        for (found, reference) in [([1.0, 0.0], [1.0, masked]), ([1.0, masked], [1.0, 0.0]), ([1.0, f32::NAN], [1.0, 0.0])] {
+        for (found, reference) in
+            [([1.0, 0.0], [1.0, masked]), ([1.0, masked], [1.0, 0.0]), ([1.0, f32::NAN], [1.0, 0.0])]
+        {
             let agreement = agreement(&found, &reference);
             assert_eq!(agreement.mismatched, 1);
             assert!(!agreement.is_within(Tolerance::F32));

@@ -4,13 +4,10 @@ use millm_engine::{Activation, Captures};
 use millm_plugin_api::{HookId, ModelSpec};
 
 use super::{
-    Agreement, Certificate, Golden, Greedy, PointCertificate, Reference, Status, Tolerance,
-    golden::Prompt,
+    Certificate, Golden, Greedy, PointCertificate, Reference, Status, Tolerance, compare::Agreement, golden::Prompt,
 };
 
-/// What a comparison asks of a model: activations of a prompt. One at a time, in this order.
-///
-/// Whoever drives an [`Examination`] answers each with [`take`](Examination::take).
+/// What a comparison asks of a model: activations of a prompt.
 #[derive(Clone, Debug)]
 pub(crate) struct Reading {
     pub(crate) tokens: Vec<u32>,
@@ -28,7 +25,7 @@ enum Purpose {
 
 /// A comparison under way.
 #[derive(Debug)]
-pub(crate) struct Examination<'a> {
+struct Examination<'a> {
     golden: &'a Golden,
     spec: &'a ModelSpec,
     agreements: BTreeMap<HookId, Agreement>,
@@ -57,12 +54,12 @@ pub(crate) fn examine<E>(
 }
 
 impl<'a> Examination<'a> {
-    pub(crate) fn new(golden: &'a Golden, spec: &'a ModelSpec) -> Self {
+    fn new(golden: &'a Golden, spec: &'a ModelSpec) -> Self {
         Self { golden, spec, agreements: BTreeMap::new(), greedy: None }
     }
 
     /// All that has to be read, in portions that fit into memory.
-    pub(crate) fn readings(&self) -> Vec<Reading> {
+    fn readings(&self) -> Vec<Reading> {
         let mut readings = Vec::new();
         for (index, prompt) in self.golden.prompts.iter().enumerate() {
             let positions: Vec<usize> = (0..prompt.tokens.len()).collect();
@@ -111,13 +108,14 @@ impl<'a> Examination<'a> {
     }
 
     /// Takes in what was read.
-    pub(crate) fn take(&mut self, reading: &Reading, activations: &[Activation]) {
+    fn take(&mut self, reading: &Reading, activations: &[Activation]) {
         match &reading.purpose {
             Purpose::Compare { prompt } => {
                 for activation in activations {
                     let Some(name) = self.golden.prompts[*prompt].points.get(&activation.point) else { continue };
                     let agreement = Agreement::of(&activation.data, self.golden.elements(name));
-                    let worst = self.agreements.get(&activation.point).map_or(agreement, |known| known.worst(agreement));
+                    let worst =
+                        self.agreements.get(&activation.point).map_or(agreement, |known| known.worst(agreement));
                     self.agreements.insert(activation.point, worst);
                 }
             }
@@ -131,7 +129,7 @@ impl<'a> Examination<'a> {
     }
 
     /// What was found.
-    pub(crate) fn certificate(self) -> Certificate {
+    fn certificate(self) -> Certificate {
         let tolerance = Tolerance::F32;
         let of_model = (0..).map(HookId).zip(&self.spec.hook_points).map(|(id, hook)| {
             let agreement = self.agreements.get(&id).copied();

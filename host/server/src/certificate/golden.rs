@@ -170,7 +170,9 @@ mod tests {
     fn file(format: &str, model_type: &str, tensors: &[(&str, Dtype, &[usize])]) -> Vec<u8> {
         let bytes: Vec<Vec<u8>> = tensors
             .iter()
-            .map(|(_, dtype, shape)| vec![0; shape.iter().product::<usize>() * if *dtype == Dtype::I64 { 8 } else { 4 }])
+            .map(|(_, dtype, shape)| {
+                vec![0; shape.iter().product::<usize>() * if *dtype == Dtype::I64 { 8 } else { 4 }]
+            })
             .collect();
         let view = |((name, dtype, shape), data): (&(&str, Dtype, &[usize]), &'static [u8])| {
             ((*name).to_owned(), TensorView::new(*dtype, shape.to_vec(), data).unwrap())

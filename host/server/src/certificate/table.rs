@@ -26,7 +26,8 @@ pub(crate) fn table(certificate: &Certificate) -> String {
             }
         };
     }
-    let counts = [Status::Verified, Status::Unverified, Status::Failed].map(|kind| (certificate.count(kind), status(kind)));
+    let counts =
+        [Status::Verified, Status::Unverified, Status::Failed].map(|kind| (certificate.count(kind), status(kind)));
     let counts: Vec<_> = counts.iter().map(|(count, kind)| format!("{count} {kind}")).collect();
     let _ = write!(text, "hook points: {}", counts.join(", "));
     if let Some(greedy) = certificate.greedy {

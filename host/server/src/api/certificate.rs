@@ -1,0 +1,70 @@
+//! `GET /api/models/{id}/certificate`: how a model's numbers compare with a reference.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State, rejection::PathRejection},
+};
+use millm_engine::{Activation, Event, Interventions, LogitLens, Request};
+use serde_json::Value;
+use tokio::task::spawn_blocking;
+
+use super::envelope;
+use crate::{
+    certificate::{Certificate, Golden, Reading, examine},
+    error::ApiError,
+    http::App,
+    models::{GOLDEN, Model},
+    openai::{call::refused, generation::failed, models},
+};
+
+/// Compares the model with the golden file in its folder when it is first asked for, by way of its engine, and keeps the
+/// result for as long as the model is loaded.
+pub(crate) async fn show(
+    State(app): State<App>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<Value>, ApiError> {
+    // No id is invalid UTF-8.
+    let Path(id) = id.map_err(|_| models::not_found("", &app.models))?;
+    let model = Arc::clone(models::find(&app.models, &id)?);
+    let certified = Arc::clone(&model);
+    let certificate = model.certificate.get_or_try_init(|| async move {
+        spawn_blocking(move || certify(&certified)).await.map_err(|_| ApiError::internal())?
+    });
+    let mut data = serde_json::to_value(certificate.await?).map_err(|_| ApiError::internal())?;
+    data["model"] = Value::from(model.id.as_str());
+    Ok(envelope::success(data))
+}
+
+fn certify(model: &Model) -> Result<Certificate, ApiError> {
+    let spec = model.engine.spec();
+    let unverified = |reason| {
+        let names = spec.hook_points.iter().map(|hook| hook.point.to_string());
+        Ok(Certificate::unverified(names, reason))
+    };
+    let path = model.folder.join(GOLDEN);
+    if !path.exists() {
+        return unverified(format!("there is no {GOLDEN} in the model's folder"));
+    }
+    match Golden::read(&path, spec) {
+        Ok(golden) => examine(&golden, spec, |reading| read(model, reading)),
+        // Nothing was compared, which is all that can be said.
+        Err(error) => unverified(format!("the model cannot be compared with {GOLDEN}: {error}")),
+    }
+}
+
+/// As any other request: in the batch, beside whatever runs.
+fn read(model: &Model, reading: &Reading) -> Result<Vec<Activation>, ApiError> {
+    let captures = reading.captures.clone();
+    let request = Request::reading(reading.tokens.clone(), Interventions::default(), captures, LogitLens::default());
+    let mut events = model.engine.submit(request).map_err(|error| refused(&error, "tokens"))?;
+    while let Some(event) = events.blocking_recv() {
+        match event {
+            Event::Captured(captured) => return Ok(captured.activations),
+            Event::Failed(error) => return Err(failed(&error, false)),
+            Event::Text { .. } | Event::Finished { .. } => {}
+        }
+    }
+    Err(ApiError::internal())
+}
