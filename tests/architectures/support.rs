@@ -4,56 +4,28 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::LazyLock,
-    thread,
 };
 
 use crate::probe::point;
+use millm_engine::Threads;
 use millm_loader::{ModelError, Registry};
 use millm_plugin_api::{
-    HookId, HookSet, Host, Level, LoadOptions,
+    HookId, HookSet, LoadOptions,
     hook::HookVisitor,
-    host::HostServices,
     loaded::{LoadedModel, SequenceHandle, Step},
 };
-use millm_tests::folders::bundle;
+use millm_tests::{folders::bundle, host::host};
 use safetensors::SafeTensors;
-
-/// A host with some threads and nothing else.
-pub(crate) struct TestHost {
-    pub(crate) threads: usize,
-}
-
-impl HostServices for TestHost {
-    fn log(&self, _: Level, _: &str) {}
-
-    fn progress(&self, _: &str, _: u64, _: u64) {}
-
-    fn cancelled(&self) -> bool {
-        false
-    }
-
-    fn width(&self) -> usize {
-        self.threads
-    }
-
-    fn parallel(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
-        thread::scope(|scope| {
-            for first in 0..self.threads {
-                scope.spawn(move || (first..count).step_by(self.threads).for_each(task));
-            }
-        });
-    }
-}
 
 /// A model, loaded by whichever of the bundled plugins knows its `model_type`.
 pub(crate) fn load(folder: &Path, threads: usize) -> Result<LoadedModel, ModelError> {
     // One of one symbol each, they cannot be parts of this program; so they are loaded as users load them.
     static PLUGINS: LazyLock<Registry> = LazyLock::new(|| {
-        let registry = Registry::open(&[bundle().join("plugins")], |_| Host::new(TestHost { threads: 1 })).unwrap();
+        let registry = Registry::open(&[bundle().join("plugins")], |_| host(&Threads::new(1).unwrap())).unwrap();
         assert!(registry.rejected().is_empty(), "{:?}", registry.rejected());
         registry
     });
-    PLUGINS.load_model(folder, &LoadOptions { kv_bytes: 1 << 22 }, |_| Host::new(TestHost { threads }))
+    PLUGINS.load_model(folder, &LoadOptions { kv_bytes: 1 << 22 }, |_| host(&Threads::new(threads).unwrap()))
 }
 
 /// Appends `tokens` to a sequence; the logits of all rows.

@@ -12,8 +12,11 @@ use std::{
 
 use millm_engine::{Captures, Engine, EngineConfig, Event, Interventions, LogitLens, Request, Threads, hook_points};
 use millm_loader::Registry;
-use millm_plugin_api::{Host, Level, LoadOptions, host::HostServices};
-use millm_tests::folders::{bundle, demo_model};
+use millm_plugin_api::LoadOptions;
+use millm_tests::{
+    folders::{bundle, demo_model},
+    host::host,
+};
 use millm_text::ModelText;
 use safetensors::{
     Dtype,
@@ -32,7 +35,7 @@ fn main() {
     let folder = tempfile::tempdir().unwrap();
     write_model(folder.path());
     let threads = Threads::new(0).unwrap();
-    let host = |_: &str| Host::new(Services(threads.clone()));
+    let host = |_: &str| host(&threads);
     let registry = Registry::open(&[bundle().join("plugins")], host).unwrap();
     let model = registry.load_model(folder.path(), &LoadOptions { kv_bytes: 1 << 28 }, host).unwrap();
     // Any will do: nothing is decoded.
@@ -101,27 +104,6 @@ fn prefill(engine: &Engine, captures: &Captures) -> Duration {
 fn quartiles(values: &mut [f64]) -> [f64; 3] {
     values.sort_unstable_by(f64::total_cmp);
     [1, 2, 3].map(|quarter| values[(values.len() - 1) * quarter / 4])
-}
-
-/// A host with threads and nothing else.
-struct Services(Threads);
-
-impl HostServices for Services {
-    fn log(&self, _: Level, _: &str) {}
-
-    fn progress(&self, _: &str, _: u64, _: u64) {}
-
-    fn cancelled(&self) -> bool {
-        false
-    }
-
-    fn width(&self) -> usize {
-        self.0.width()
-    }
-
-    fn parallel(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
-        self.0.run(count, task);
-    }
 }
 
 /// A checkpoint of GPT-2's shape with small numbers that are not quite random.

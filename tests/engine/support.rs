@@ -9,33 +9,12 @@ use millm_engine::{
 };
 use millm_llama::Llama;
 use millm_plugin_api::{
-    Host, Level, LoadOptions, ModelFiles,
-    host::HostServices,
+    LoadOptions, ModelFiles,
     loaded::{LoadedArchitecture, LoadedModel},
 };
-use millm_tests::folders::demo_model;
+use millm_tests::{folders::demo_model, host::host};
 use millm_text::{ModelText, StopStrings};
 use tokio::sync::mpsc::Receiver;
-
-struct Services(Threads);
-
-impl HostServices for Services {
-    fn log(&self, _: Level, _: &str) {}
-
-    fn progress(&self, _: &str, _: u64, _: u64) {}
-
-    fn cancelled(&self) -> bool {
-        false
-    }
-
-    fn width(&self) -> usize {
-        self.0.width()
-    }
-
-    fn parallel(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
-        self.0.run(count, task);
-    }
-}
 
 /// The demo model in an engine.
 pub(crate) struct Rig {
@@ -59,7 +38,7 @@ impl Rig {
         let folder = demo_model();
         let architecture = LoadedArchitecture::in_process(Llama).unwrap();
         let load = |kv_bytes| {
-            let host = Host::new(Services(Threads::new(2).unwrap()));
+            let host = host(&Threads::new(2).unwrap());
             architecture.load(&ModelFiles { folder: folder.clone() }, &LoadOptions { kv_bytes }, host).unwrap()
         };
         let spec = load(0).spec().clone();

@@ -9,7 +9,9 @@
 //! * `cli`, `settings`, `settings/file`: what the user asked for, from flags, environment and `millm.toml`
 //! * `startup`, `shutdown`: the life of the process
 //! * `logging`, `services`: where log lines go, and what plugins may ask of this host
+//! * `plugins`: where plugins are looked for
 //! * `models`: the models being served, where they lie and their steering vectors
+//! * `routes`, `app`: all URLs, and what their handlers see of the host
 //! * `http`: what all URLs have in common: authentication, request ids, bodies, panics
 //! * `openai`: the endpoints under `/v1`
 //! * `api`: the endpoints under `/api`, which read activations
@@ -17,6 +19,7 @@
 //! * `error`: how a request fails, and the one table of error codes
 
 mod api;
+mod app;
 mod certificate;
 mod cli;
 mod error;
@@ -24,6 +27,8 @@ mod http;
 mod logging;
 mod models;
 mod openai;
+mod plugins;
+mod routes;
 mod services;
 mod settings;
 mod shutdown;

@@ -21,8 +21,3 @@ mod sampling;
 pub(crate) mod steering;
 mod stream;
 mod unsupported;
-
-/// `prefix` and 128 random bits.
-pub(crate) fn unique_id(prefix: &str) -> String {
-    format!("{prefix}{:032x}", rand::random::<u128>())
-}

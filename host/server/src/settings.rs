@@ -14,7 +14,7 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use serde::Deserialize;
 
-use crate::{cli::Serve, http::ApiKey, logging::LogFormat};
+use crate::{http::ApiKey, logging::LogFormat};
 
 /// The settings as one source gives them. clap merges flags and environment, so this is both the command line and the
 /// file, and a setting is declared once.
@@ -117,8 +117,7 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// Reads the file and fills what is left open with defaults.
-    pub(crate) fn resolve(arguments: Serve) -> anyhow::Result<Self> {
-        let Serve { config, options } = arguments;
+    pub(crate) fn resolve(config: Option<PathBuf>, options: Options) -> anyhow::Result<Self> {
         let default_data_dir = match &options.data_dir {
             Some(folder) => folder.clone(),
             None => default_data_dir(env::var_os("XDG_DATA_HOME"), env::home_dir())?,
@@ -178,7 +177,7 @@ mod tests {
         let line = ["millm", "serve"].iter().chain(flags);
         let command = Cli::try_parse_from(line).map_err(|error| error.to_string())?.command;
         let Command::Serve(serve) = command else { panic!("serve was asked for") };
-        Settings::resolve(serve).map_err(|error| format!("{error:#}"))
+        Settings::resolve(serve.config, serve.options).map_err(|error| format!("{error:#}"))
     }
 
     fn with_file(text: &str, flags: &[&str]) -> Result<Settings, String> {

@@ -1,10 +1,8 @@
 //! The life of the process, from the command line to the last request.
 
 use std::{
-    env,
     io::{self, Write},
     net::{SocketAddr, TcpListener},
-    path::{Path, PathBuf},
     sync::Arc,
     thread::JoinHandle,
 };
@@ -12,18 +10,17 @@ use std::{
 use anyhow::{Context, ensure};
 use clap::Parser;
 use millm_engine::{EngineConfig, Threads};
-use millm_loader::Registry;
-use millm_plugin_api::{Host, LoadOptions};
+use millm_plugin_api::LoadOptions;
 use tokio::runtime::{Builder, Runtime};
 use tracing::level_filters::LevelFilter;
 
 use crate::{
     api::Budget,
+    app::App,
     cli::{Cli, Command, Serve},
-    http::{self, App},
     logging,
     models::{self, Loading, Models},
-    services::PluginServices,
+    plugins, routes,
     settings::Settings,
     shutdown::{self, Ending},
     verify,
@@ -45,7 +42,8 @@ pub fn run() -> anyhow::Result<()> {
 }
 
 fn serve_models(arguments: Serve) -> anyhow::Result<()> {
-    let settings = Settings::resolve(arguments)?;
+    let Serve { config, options } = arguments;
+    let settings = Settings::resolve(config, options)?;
     logging::init(settings.log_format, LevelFilter::INFO);
     if let Some(file) = &settings.file {
         tracing::info!(file = %file.display(), "settings read");
@@ -70,11 +68,11 @@ fn serve_models(arguments: Serve) -> anyhow::Result<()> {
 
 fn load(settings: &Settings) -> anyhow::Result<(Models, Vec<JoinHandle<()>>)> {
     let located = match settings.models.as_slice() {
-        [] => vec![models::locate(&models::demo(&program_folder()?)?.to_string_lossy())?],
+        [] => vec![models::locate(&models::demo(&plugins::program_folder()?)?.to_string_lossy())?],
         asked => asked.iter().map(|model| models::locate(model)).collect::<Result<_, _>>()?,
     };
     let threads = Threads::new(settings.threads).context("cannot start threads")?;
-    let registry = plugins(settings, &threads)?;
+    let registry = plugins::open(settings, &threads)?;
     let config =
         EngineConfig { max_sequences: settings.max_sequences, max_waiting: MAX_WAITING, ..EngineConfig::default() };
     let loading = Loading {
@@ -85,23 +83,6 @@ fn load(settings: &Settings) -> anyhow::Result<(Models, Vec<JoinHandle<()>>)> {
         data_dir: &settings.data_dir,
     };
     Models::load(located, &loading)
-}
-
-fn program_folder() -> anyhow::Result<PathBuf> {
-    let program = env::current_exe().context("cannot find the folder of this program")?;
-    Ok(program.parent().unwrap_or(Path::new("/")).to_owned())
-}
-
-/// Opens the plugins that the settings name and those beside this program.
-pub(crate) fn plugins(settings: &Settings, threads: &Threads) -> anyhow::Result<Registry> {
-    let services = |name: &str| Host::new(PluginServices::new(name, threads.clone()));
-    Ok(Registry::open(&plugin_folders(settings, &program_folder()?), services)?)
-}
-
-/// Where plugins are looked for, the user's own first. Only the folders they name must exist.
-fn plugin_folders(settings: &Settings, program_folder: &Path) -> Vec<PathBuf> {
-    let found = [settings.data_dir.join("plugins"), program_folder.join("plugins")];
-    settings.plugin_dirs.iter().cloned().chain(found.into_iter().filter(|folder| folder.is_dir())).collect()
 }
 
 /// Connections need little: the computing happens on the engines' threads.
@@ -122,7 +103,7 @@ async fn serve(listener: TcpListener, settings: &Settings, models: Arc<Models>) 
         let _ = writeln!(io::stdout(), "millm is ready at http://{address}/v1 (models: {ids})");
     };
     let captures = Budget::new(settings.capture_bytes);
-    let router = http::router(App { models: Arc::clone(&models), captures, api_key: settings.api_key.clone() });
+    let router = routes::router(App { models: Arc::clone(&models), captures, api_key: settings.api_key.clone() });
     Ok(shutdown::serve(listener, router, models, settings.shutdown_grace, ready).await?)
 }
 

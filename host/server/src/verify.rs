@@ -12,11 +12,10 @@ use tracing::level_filters::LevelFilter;
 
 use crate::{
     certificate::{Golden, Reading, Status, examine, table},
-    cli::{Serve, Verify},
-    logging, models,
+    cli::Verify,
+    logging, models, plugins,
     services::PluginServices,
     settings::{Options, Settings},
-    startup,
 };
 
 /// Prints how the model agrees with the golden file.
@@ -27,13 +26,13 @@ use crate::{
 pub(crate) fn run(arguments: Verify) -> anyhow::Result<()> {
     let Verify { model, golden, json, config, plugin_dir, data_dir, threads } = arguments;
     let options = Options { plugin_dir, data_dir, threads, ..Options::default() };
-    let settings = Settings::resolve(Serve { config, options })?;
+    let settings = Settings::resolve(config, options)?;
     // What counts is on stdout.
     logging::init(settings.log_format, LevelFilter::WARN);
     let folder = models::locate(&model)?.folder;
     let path = golden.unwrap_or_else(|| folder.join(models::GOLDEN));
     let threads = Threads::new(settings.threads).context("cannot start threads")?;
-    let registry = startup::plugins(&settings, &threads)?;
+    let registry = plugins::open(&settings, &threads)?;
     let services = |name: &str| Host::new(PluginServices::new(name, threads.clone()));
     let model = registry.load_model(&folder, &LoadOptions { kv_bytes: settings.kv_bytes }, services)?;
     let golden =

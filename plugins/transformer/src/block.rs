@@ -4,7 +4,7 @@ use millm_kernels::{Span, activate, activate_mul, attention, attention_scores, s
 use millm_plugin_api::{Batch, Hooks, Result};
 
 use crate::{
-    model::{HostThreads, Transformer},
+    network::Network,
     pages::Pages,
     scratch::Scratch,
     sites::Site,
@@ -21,7 +21,7 @@ pub(crate) struct Step<'a> {
 
 /// One block at work.
 pub(crate) struct BlockRun<'a, 'h> {
-    pub(crate) model: &'a Transformer,
+    pub(crate) network: &'a Network,
     pub(crate) layer: usize,
     pub(crate) step: &'a Step<'a>,
     pub(crate) pages: &'a mut Pages,
@@ -34,7 +34,7 @@ impl BlockRun<'_, '_> {
     pub(crate) fn run(mut self) -> Result<()> {
         self.visit(Site::ResidPre, |s| &mut s.x)?;
         self.attention()?;
-        if self.model.decoder.parallel {
+        if self.network.decoder.parallel {
             // The MLP reads the stream as attention did.
             std::mem::swap(&mut self.scratch.delta, &mut self.scratch.attn_delta);
             self.mlp()?;
@@ -50,9 +50,9 @@ impl BlockRun<'_, '_> {
 
     /// From the stream to `scratch.delta`.
     fn attention(&mut self) -> Result<()> {
-        let (model, layer) = (self.model, self.layer);
-        let Block { ln1, q, k, v, o, qk_norm, attn_post_norm, .. } = &model.weights.blocks[layer];
-        let threads = &HostThreads(&model.host);
+        let (network, layer) = (self.network, self.layer);
+        let Block { ln1, q, k, v, o, qk_norm, attn_post_norm, .. } = &network.weights.blocks[layer];
+        let threads = &network.threads();
 
         ln1.normalize(&self.scratch.x, &mut self.scratch.normalized);
         self.visit(Site::Ln1Normalized, |s| &mut s.normalized)?;
@@ -76,7 +76,7 @@ impl BlockRun<'_, '_> {
         self.visit(Site::RotK, |s| &mut s.k)?;
 
         let s = &mut *self.scratch;
-        let width = model.decoder.heads.keys();
+        let width = network.decoder.heads.keys();
         for span in self.step.spans {
             let rows = span.first_row * width..(span.first_row + span.rows) * width;
             self.pages.write(layer, span.pages, span.start, &s.k[rows.clone()], &s.v[rows]);
@@ -84,7 +84,7 @@ impl BlockRun<'_, '_> {
         self.look_at_scores()?;
         let s = &mut *self.scratch;
         let (k_pages, v_pages) = (&self.pages.k[layer], &self.pages.v[layer]);
-        attention(threads, &model.shapes[layer], &s.q, k_pages, v_pages, self.step.spans, &mut s.z);
+        attention(threads, &network.shapes[layer], &s.q, k_pages, v_pages, self.step.spans, &mut s.z);
         self.visit(Site::Z, |s| &mut s.z)?;
         let s = &mut *self.scratch;
         o.apply(threads, &s.z, &mut s.delta);
@@ -93,8 +93,10 @@ impl BlockRun<'_, '_> {
     }
 
     fn rotate(&mut self) {
-        let Some(rope) = self.model.decoder.blocks[self.layer].rope.map(|rope| &self.model.ropes[rope]) else { return };
-        let (heads, positions) = (self.model.decoder.heads, self.step.batch.positions);
+        let Some(rope) = self.network.decoder.blocks[self.layer].rope.map(|rope| &self.network.ropes[rope]) else {
+            return;
+        };
+        let (heads, positions) = (self.network.decoder.heads, self.step.batch.positions);
         let Some(long) = &rope.long else {
             rope.table.rotate(positions, heads.d_head, &mut self.scratch.q);
             rope.table.rotate(positions, heads.d_head, &mut self.scratch.k);
@@ -112,15 +114,15 @@ impl BlockRun<'_, '_> {
     /// Computes scores and pattern once more, for those who want to see them. Attention does not keep them.
     fn look_at_scores(&mut self) -> Result<()> {
         let sites = [Site::AttnScores, Site::Pattern];
-        let [scores, pattern] = sites.map(|site| self.model.sites.of_block(self.layer, site));
+        let [scores, pattern] = sites.map(|site| self.network.sites.of_block(self.layer, site));
         let wanted = |id: Option<millm_plugin_api::HookId>| id.filter(|id| self.hooks.wants(*id));
         let (scores, pattern) = (wanted(scores), wanted(pattern));
         if scores.is_none() && pattern.is_none() {
             return Ok(());
         }
-        let threads = &HostThreads(&self.model.host);
-        let heads = self.model.decoder.heads.n_heads;
-        let shape = &self.model.shapes[self.layer];
+        let threads = &self.network.threads();
+        let heads = self.network.decoder.heads.n_heads;
+        let shape = &self.network.shapes[self.layer];
         let s = &mut *self.scratch;
         for span in self.step.spans {
             let keys = span.start + span.rows;
@@ -143,11 +145,11 @@ impl BlockRun<'_, '_> {
 
     /// From the stream to `scratch.delta`.
     fn mlp(&mut self) -> Result<()> {
-        let model = self.model;
-        let Block { ln2, gate, up, down, mlp_post_norm, .. } = &model.weights.blocks[self.layer];
-        let threads = &HostThreads(&model.host);
+        let network = self.network;
+        let Block { ln2, gate, up, down, mlp_post_norm, .. } = &network.weights.blocks[self.layer];
+        let threads = &network.threads();
 
-        let mlp_in = model.sites.of_block(self.layer, Site::MlpIn).filter(|id| self.hooks.wants(*id));
+        let mlp_in = network.sites.of_block(self.layer, Site::MlpIn).filter(|id| self.hooks.wants(*id));
         if mlp_in.is_some() {
             // An edit here is for this branch alone.
             self.scratch.mlp_in.clone_from(&self.scratch.x);
@@ -164,9 +166,9 @@ impl BlockRun<'_, '_> {
         let s = &mut *self.scratch;
         if gate.is_some() {
             up.apply(threads, &s.normalized, &mut s.up);
-            activate_mul(threads, model.decoder.activation, &mut s.hidden, &s.up);
+            activate_mul(threads, network.decoder.activation, &mut s.hidden, &s.up);
         } else {
-            activate(threads, model.decoder.activation, &mut s.hidden);
+            activate(threads, network.decoder.activation, &mut s.hidden);
         }
         self.visit(Site::MlpPost, |s| &mut s.hidden)?;
         let s = &mut *self.scratch;
@@ -177,7 +179,7 @@ impl BlockRun<'_, '_> {
     }
 
     fn visit(&mut self, site: Site, activation: fn(&mut Scratch) -> &mut Vec<f32>) -> Result<()> {
-        let Some(id) = self.model.sites.of_block(self.layer, site) else { return Ok(()) };
+        let Some(id) = self.network.sites.of_block(self.layer, site) else { return Ok(()) };
         if !self.hooks.wants(id) {
             return Ok(());
         }

@@ -12,6 +12,7 @@
 //! * `weights`: the checkpoint's tensors in the places the decoder gives them
 //! * `pages`: KV memory, and the sequences that hold it
 //! * `sites`: the hook points of a decoder
+//! * `network`, `scratch`: what a step reads, and what it writes
 //! * `block`: one block, hooked
 //! * [`model`]: the forward pass
 
@@ -20,6 +21,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod decoder;
 pub mod model;
+mod network;
 mod pages;
 pub mod rope;
 mod scratch;

@@ -2,13 +2,14 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use millm_kernels::{AttentionShape, Parallel, RopeTable, Span, softcap};
+use millm_kernels::{Span, softcap};
 use millm_plugin_api::{Batch, ErrorKind, Hooks, Host, LoadOptions, Model, ModelSpec, PageUsage, PluginError, Result};
 
 use crate::{
     block::{BlockRun, Step},
     checkpoint::Checkpoint,
     decoder::Decoder,
+    network::Network,
     pages::{PAGE_TOKENS, PagedSequence, Pool},
     rope::Rope,
     scratch::Scratch,
@@ -23,47 +24,9 @@ const USEFUL_SEQUENCES: u64 = 256;
 #[derive(Debug)]
 pub struct Transformer {
     spec: ModelSpec,
-    pub(crate) decoder: Decoder,
-    pub(crate) sites: Sites,
-    /// One per block.
-    pub(crate) shapes: Vec<AttentionShape>,
-    pub(crate) weights: Weights,
-    pub(crate) ropes: Vec<RopeTables>,
+    network: Network,
     pool: Pool,
-    pub(crate) host: Host,
     scratch: Mutex<Scratch>,
-}
-
-/// Cosines and sines.
-#[derive(Debug)]
-pub(crate) struct RopeTables {
-    pub(crate) table: RopeTable,
-    /// For sequences longer than `n_ctx_short`, where those differ.
-    pub(crate) long: Option<RopeTable>,
-}
-
-impl RopeTables {
-    fn new(rope: &Rope, n_ctx: usize) -> Self {
-        let frequencies = rope.frequencies();
-        let table = |inverse: &[f32], n_ctx| RopeTable::new(inverse, n_ctx, frequencies.attention_factor);
-        Self {
-            table: table(&frequencies.inverse, rope.n_ctx_short().map_or(n_ctx, |short| short.min(n_ctx))),
-            long: frequencies.inverse_long.as_deref().map(|inverse| table(inverse, n_ctx)),
-        }
-    }
-}
-
-/// The host's threads, for the kernels.
-pub(crate) struct HostThreads<'a>(pub(crate) &'a Host);
-
-impl Parallel for HostThreads<'_> {
-    fn width(&self) -> usize {
-        self.0.width()
-    }
-
-    fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
-        self.0.parallel(count, task);
-    }
 }
 
 impl Transformer {
@@ -77,41 +40,22 @@ impl Transformer {
         let useful = decoder.n_ctx.div_ceil(PAGE_TOKENS) as u64 * USEFUL_SEQUENCES;
         let pool = Pool::new(decoder.blocks.len(), decoder.heads.keys(), options.kv_bytes, useful);
         let n_ctx = decoder.n_ctx.min(pool.usage().pages_total as usize * PAGE_TOKENS);
-        let shape = |block: &crate::decoder::Block| AttentionShape {
-            n_heads: decoder.heads.n_heads,
-            n_kv_heads: decoder.heads.n_key_value_heads,
-            d_head: decoder.heads.d_head,
-            page_tokens: PAGE_TOKENS,
-            scale: block.attn_scale,
-            window: block.window,
-            softcap: decoder.attn_softcap,
-        };
-        let sites = Sites::new(&decoder);
-        Ok(Self {
-            spec: spec(&decoder, &sites, &weights, n_ctx),
-            shapes: decoder.blocks.iter().map(shape).collect(),
-            ropes: decoder.ropes.iter().map(|rope| RopeTables::new(rope, n_ctx)).collect(),
-            sites,
-            decoder,
-            weights,
-            pool,
-            host: host.clone(),
-            scratch: Mutex::default(),
-        })
+        let network = Network::new(decoder, weights, n_ctx, host.clone());
+        Ok(Self { spec: spec(&network, n_ctx), network, pool, scratch: Mutex::default() })
     }
 
     /// Token embeddings, and what is added to them for the position, into `scratch.x`.
     fn embed(&self, batch: &Batch<'_>, scratch: &mut Scratch, hooks: &mut Hooks<'_>) -> Result<()> {
-        let d_model = self.decoder.d_model;
-        let embed = self.weights.embed.weight();
+        let d_model = self.network.decoder.d_model;
+        let embed = self.network.weights.embed.weight();
         for (row, token) in scratch.x.chunks_exact_mut(d_model).zip(batch.tokens) {
             embed.copy_row(*token as usize, row);
         }
-        if let Some(scale) = self.decoder.embed_scale {
+        if let Some(scale) = self.network.decoder.embed_scale {
             scratch.x.iter_mut().for_each(|x| *x *= scale);
         }
         hooks.visit(Sites::EMBED, &mut scratch.x, d_model)?;
-        if let Some(table) = &self.weights.pos_embed {
+        if let Some(table) = &self.network.weights.pos_embed {
             let table = table.weight();
             for (row, position) in scratch.delta.chunks_exact_mut(d_model).zip(batch.positions) {
                 table.copy_row(*position as usize, row);
@@ -127,7 +71,7 @@ impl Transformer {
         if batch.logit_rows.is_empty() {
             return Ok(());
         }
-        let (d_model, d_vocab) = (self.decoder.d_model, self.decoder.d_vocab);
+        let (d_model, d_vocab) = (self.network.decoder.d_model, self.network.decoder.d_vocab);
         let Scratch { x, normalized, delta, .. } = scratch;
         // The buffers are free by now: gather the rows in one, norm them into the other.
         let len = batch.logit_rows.len() * d_model;
@@ -135,23 +79,24 @@ impl Transformer {
             gathered.copy_from_slice(&x[*row as usize * d_model..][..d_model]);
         }
         let rows = &mut normalized[..len];
-        self.weights.final_norm.normalize(&delta[..len], rows);
-        hooks.visit(self.sites.final_normalized(), rows, d_model)?;
-        self.weights.final_norm.scale(rows);
+        self.network.weights.final_norm.normalize(&delta[..len], rows);
+        hooks.visit(self.network.sites.final_normalized(), rows, d_model)?;
+        self.network.weights.final_norm.scale(rows);
         self.logits(rows, logits);
-        hooks.visit(self.sites.logits(), logits, d_vocab)
+        hooks.visit(self.network.sites.logits(), logits, d_vocab)
     }
 
     /// From the last norm's output to logits.
     fn logits(&self, rows: &[f32], logits: &mut [f32]) {
-        self.weights.head(&HostThreads(&self.host), rows, logits);
-        if let Some(cap) = self.decoder.final_softcap {
-            softcap(&HostThreads(&self.host), cap, logits);
+        self.network.weights.head(&self.network.threads(), rows, logits);
+        if let Some(cap) = self.network.decoder.final_softcap {
+            softcap(&self.network.threads(), cap, logits);
         }
     }
 }
 
-fn spec(decoder: &Decoder, sites: &Sites, weights: &Weights, n_ctx: usize) -> ModelSpec {
+fn spec(network: &Network, n_ctx: usize) -> ModelSpec {
+    let Network { decoder, sites, weights, .. } = network;
     let n_ctx_short = decoder.ropes.iter().filter_map(Rope::n_ctx_short).min();
     ModelSpec {
         model_type: decoder.model_type.clone(),
@@ -197,7 +142,7 @@ impl Model for Transformer {
         self.check_context(batch, sequences)?;
         // Nothing in the scratch outlives a step, so what a panic left there does no harm.
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        scratch.resize(batch.rows(), &self.decoder);
+        scratch.resize(batch.rows(), &self.network.decoder);
         let mut pages = self.pool.lock();
         let growing = sequences.iter_mut().zip(batch.spans);
         pages.reserve(growing.map(|(sequence, span)| (&mut **sequence, span.rows)))?;
@@ -212,9 +157,9 @@ impl Model for Transformer {
 
         self.embed(batch, &mut scratch, hooks)?;
         let step = Step { batch, spans: &spans, long: &long };
-        for layer in 0..self.decoder.blocks.len() {
+        for layer in 0..self.network.decoder.blocks.len() {
             let (pages, scratch) = (&mut pages, &mut scratch);
-            BlockRun { model: self, layer, step: &step, pages, scratch, hooks }.run()?;
+            BlockRun { network: &self.network, layer, step: &step, pages, scratch, hooks }.run()?;
         }
         self.head(batch, &mut scratch, hooks, logits)?;
         for (sequence, span) in sequences.iter_mut().zip(batch.spans) {
@@ -225,7 +170,7 @@ impl Model for Transformer {
 
     fn unembed(&self, resid: &[f32], logits: &mut [f32]) -> Result<()> {
         let mut rows = vec![0.0; resid.len()];
-        self.weights.final_norm.apply(resid, &mut rows);
+        self.network.weights.final_norm.apply(resid, &mut rows);
         self.logits(&rows, logits);
         Ok(())
     }

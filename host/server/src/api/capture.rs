@@ -21,8 +21,9 @@ use super::{
     reading::{Asked, Item, Reading},
 };
 use crate::{
+    app::App,
     error::{ApiError, Kind},
-    http::{App, JsonBody},
+    http::JsonBody,
     models::Models,
     openai::{
         call::blocking,

@@ -12,9 +12,9 @@ use tokio::task::spawn_blocking;
 
 use super::envelope;
 use crate::{
+    app::App,
     certificate::{Certificate, Golden, Reading, examine},
     error::ApiError,
-    http::App,
     models::{GOLDEN, Model},
     openai::{call::refused, generation::failed, models},
 };

@@ -8,7 +8,7 @@ use millm_plugin_api::{HookPointSpec, ModelSpec, RowSet, RowShape};
 use serde_json::{Value, json};
 
 use super::envelope;
-use crate::{error::ApiError, http::App, openai::models};
+use crate::{app::App, error::ApiError, openai::models};
 
 /// What those should know who come from TransformerLens.
 const NOTE: &str = "hook_normalized is before gain and bias; attn.hook_q, attn.hook_k and attn.hook_v are before \

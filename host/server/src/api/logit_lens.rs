@@ -19,8 +19,9 @@ use super::{
     reading::{Asked, Item, Reading, token_text},
 };
 use crate::{
+    app::App,
     error::{ApiError, Kind},
-    http::{App, JsonBody},
+    http::JsonBody,
     models::{Model, Models},
     openai::{call::blocking, fields::Fields},
 };

@@ -11,7 +11,6 @@ use axum::{
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::App;
 use crate::error::{ApiError, Kind};
 
 /// The key that clients must send. Only its hash is kept, so that it cannot end up in a log.
@@ -56,8 +55,12 @@ impl fmt::Debug for ApiKey {
 }
 
 /// Lets a request pass if there is no key, or if it carries the right one.
-pub(super) async fn require_key(State(app): State<App>, request: Request, next: Next) -> Result<Response, ApiError> {
-    if let Some(key) = &app.api_key {
+pub(crate) async fn require_key(
+    State(api_key): State<Option<ApiKey>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    if let Some(key) = &api_key {
         let authorization = request.headers().get(header::AUTHORIZATION);
         let authorization = authorization.map(|value| value.as_bytes()).unwrap_or_default();
         let (scheme, given) = authorization.split_at_checked("Bearer ".len()).unwrap_or_default();

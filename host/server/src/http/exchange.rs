@@ -11,13 +11,14 @@ use axum::{
 use futures_util::FutureExt;
 use tracing::Instrument;
 
-use crate::{api::envelope, error::ApiError, openai::unique_id};
+use super::unique_id;
+use crate::{api::envelope, error::ApiError};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
 
 /// Runs the handler. The log lines in between carry the request's id, which the client has too.
-pub(super) async fn frame(request: Request, next: Next) -> Response {
+pub(crate) async fn frame(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = unique_id("req_");
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());

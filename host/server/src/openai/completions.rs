@@ -11,8 +11,9 @@ use super::{
     response::Endpoint,
 };
 use crate::{
+    app::App,
     error::{ApiError, Kind},
-    http::{App, JsonBody},
+    http::JsonBody,
     models::Models,
 };
 

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::fields::clip;
 use crate::{
+    app::App,
     error::{ApiError, Kind},
-    http::App,
     models::{Model, Models},
 };
 

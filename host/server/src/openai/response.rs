@@ -4,7 +4,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::{generation::Choice, unique_id};
+use super::generation::Choice;
+use crate::http::unique_id;
 use crate::models::Model;
 
 /// Which of the two endpoints a call came in by: they differ in names only.
