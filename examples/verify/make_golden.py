@@ -282,7 +282,7 @@ def run_prompt(model: torch.nn.Module, model_type: str, tokens: torch.Tensor) ->
 @torch.no_grad()
 def greedy(model: torch.nn.Module, tokens: torch.Tensor, count: int) -> torch.Tensor:
     """`count` new tokens, as `generate` finds them; end-of-sequence tokens do not stop it."""
-    full = model.generate(tokens[None], attention_mask=torch.ones_like(tokens)[None], do_sample=False,
+    full = model.generate(tokens[None], attention_mask=torch.ones_like(tokens)[None], do_sample=False, use_cache=False,
                           max_new_tokens=count, pad_token_id=0)
     return full[0, len(tokens):].clone()
 

@@ -63,7 +63,7 @@ impl HookPointSpec {
         Self { point, row, rows: RowSet::Batch, read_only: None }
     }
 
-    /// The same with rows only where logits are wanted.
+    /// The same with rows only where logits are wanted. Not for [`RowShape::Keys`].
     #[must_use]
     pub fn at_logits(self) -> Self {
         Self { rows: RowSet::Logits, ..self }

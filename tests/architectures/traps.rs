@@ -17,7 +17,9 @@ fn difference(name: &str, changes: Value) -> f32 {
     let tokens = golden.tokens("p0.tokens");
     let sequence = model.new_sequence(tokens.len()).unwrap();
     let logits = run(&model, &sequence, &tokens, &HookSet::new(), &mut Probe::new(model.spec(), 0));
-    let pairs = logits.iter().zip(golden.f32("p0.logits"));
+    let reference = golden.f32("p0.logits");
+    assert!(logits.len() == reference.len() && logits.iter().all(|logit| logit.is_finite()), "{name}");
+    let pairs = logits.iter().zip(reference);
     pairs.fold(0.0, |max, (found, expected)| max.max((found - expected).abs()))
 }
 
@@ -100,6 +102,26 @@ fn gelu_is_exact_or_by_tanh_and_gemma_1_means_tanh() {
     shows("gpt2/tied-gelu-new", json!({ "activation_function": "gelu" }));
     shows("gemma/gemma2-softcaps-window", json!({ "hidden_activation": "gelu" }));
     assert!(difference("gemma/gemma1-mqa", json!({ "hidden_act": "gelu_pytorch_tanh" })) < 1e-4);
+}
+
+#[test]
+fn use_sliding_window_without_a_window_is_no_window() {
+    let without = difference("llama/qwen2-sliding", json!({ "use_sliding_window": false }));
+    let null = difference("llama/qwen2-sliding", json!({ "sliding_window": null }));
+    assert!(without > 1e-3 && null == without, "{without} {null}");
+}
+
+#[test]
+fn a_tied_config_does_not_hide_a_head_of_its_own() {
+    for name in ["llama/mha-untied-v4", "gpt2/scaled-by-layer", "neox/parallel-quarter"] {
+        assert!(difference(name, json!({ "tie_word_embeddings": true })) < 1e-4, "{name}");
+    }
+}
+
+#[test]
+fn gpt_2_knows_the_names_that_others_have_for_its_sizes() {
+    let renamed = json!({ "n_head": null, "num_attention_heads": 4, "n_embd": null, "hidden_size": 28 });
+    assert!(difference("gpt2/bare-names", renamed) < 1e-4);
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn a_model_whose_config_and_weights_disagree_is_refused_by_name() {
         (json!({"num_attention_heads": null}), &["config.json", "num_attention_heads is missing"]),
         (json!({"num_hidden_layers": 1e9}), &["config.json", "num_hidden_layers"]),
         (json!({"hidden_size": "128"}), &["config.json", "hidden_size"]),
-        (json!({"hidden_act": "gelu"}), &["config.json", "hidden_act", "gelu"]),
+        (json!({"hidden_act": "mish"}), &["config.json", "hidden_act", "mish"]),
         (json!({"rope_parameters": {"rope_type": "yarn"}}), &["config.json", "rope_parameters.factor is missing"]),
         (
             json!({"rope_parameters": {"rope_type": "dynamic"}}),

@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
 """Compare the committed goldens with TransformerLens, hook point by hook point.
 
-    pip install transformer-lens==4.3.0
+    pip install transformer-lens==4.3.0 transformers==5.23.0 torch==2.15.0
     python check_transformer_lens.py [CASE ...]
 
 Needs no network. The checkpoints are wrapped in a TransformerBridge without any
-weight processing (`boot_transformers(..., hf_model=...)`), which computes
-attention itself from the wrapped model's weights. TransformerLens 4 has no
-HookedTransformer any more. Prints, for every hook point over all layers and
-prompts, the largest error relative to the largest value, and the ratio of the
-norms; exits with 1 when an error is over 1e-4. Points that a bridge does not
-have under the golden's name are listed, not counted as errors.
+weight processing (`boot_transformers(..., hf_model=...)`). A bridge runs the
+transformers modules for part of its work; check_hooked_transformer.py compares
+with an implementation that does not. Prints, for every hook point over all layers
+and prompts, the largest error relative to the largest value, and the ratio of the
+norms that is furthest from 1; exits with 1 when an error is over 1e-4. Points
+that a bridge does not have under the golden's name are listed, not counted as
+errors. Cases that TransformerLens is known not to load are counted for
+themselves, neither as agreeing nor as errors.
 """
 
 import logging
@@ -65,7 +67,8 @@ def unbatched(name: str, ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tens
 
 
 @torch.no_grad()
-def check(case: str, words) -> bool:
+def check(case: str, words) -> bool | None:
+    """Whether everything agrees; None if the case cannot be loaded."""
     folder = HERE / case
     model, _ = make_golden.load(folder)
     try:
@@ -75,7 +78,7 @@ def check(case: str, words) -> bool:
     except AssertionError:
         assert case in NOT_LOADABLE, case
         print(f"\n{case}: not loadable, {NOT_LOADABLE[case]}")
-        return True
+        return None
     bridge.set_use_hook_mlp_in(True)
     results, absent, shapes = {}, set(), {}
     with safe_open(folder / "golden.safetensors", "pt") as golden:
@@ -99,12 +102,14 @@ def check(case: str, words) -> bool:
                     ours, theirs = ours[seen], theirs[seen]
                 error = ((ours - theirs).abs().max() / ours.abs().max()).item()
                 ratio = (theirs.norm() / ours.norm()).item()
-                results[point] = max(results.get(point, (0.0, 1.0)), (error, ratio))
+                results.setdefault(point, []).append((error, ratio))
     good = True
     print(f"\n{case} ({type(bridge.adapter).__name__})")
-    for point, (error, ratio) in sorted(results.items()):
-        good &= error <= LIMIT
-        print(f"  {point:28} {error:9.1e}  norm ratio {ratio:.6f}{'' if error <= LIMIT else '   DIFFERS'}")
+    for point, both in sorted(results.items()):
+        within = all(error <= LIMIT for error, _ in both)
+        good &= within
+        error, ratio = max(error for error, _ in both), max((ratio for _, ratio in both), key=lambda it: abs(it - 1))
+        print(f"  {point:28} {error:9.1e}  norm ratio {ratio:.6f}{'' if within else '   DIFFERS'}")
     for point, shape in sorted(shapes.items()):
         good = False
         print(f"  {point:28} shape {shape}   DIFFERS")
@@ -120,8 +125,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         words = tokenizer(scratch)
         results = [check(case, words) for case in sys.argv[1:] or DEFAULT_CASES]
-    print(f"\n{sum(results)} of {len(results)} cases agree within {LIMIT}")
-    return 0 if all(results) else 1
+    loaded = [good for good in results if good is not None]
+    unloaded = len(results) - len(loaded)
+    print(f"\n{sum(loaded)} of {len(loaded)} loaded cases agree within {LIMIT}, {unloaded} not loadable")
+    return 0 if loaded and all(loaded) else 1
 
 
 if __name__ == "__main__":

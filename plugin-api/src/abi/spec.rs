@@ -109,6 +109,9 @@ impl TryFrom<HookPointAbi> for HookPointSpec {
     type Error = PluginError;
 
     fn try_from(hook: HookPointAbi) -> Result<Self, PluginError> {
+        if hook.at_logits && hook.row.kind == KEYS {
+            return Err(wrong(format!("{} has keys, and so a row for every row of the batch", hook.name)));
+        }
         Ok(Self {
             point: hook.name.parse().map_err(|error| malformed(&error))?,
             row: hook.row.try_into()?,

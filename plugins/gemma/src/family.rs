@@ -2,8 +2,8 @@
 
 use millm_plugin_api::Result;
 use millm_transformer::{
-    Activation, Block, BlockTensors, Checkpoint, Config, Decoder, Gain, HeadDefaults, Ignored, Linear, Norm, NormKind,
-    Rope, RopeFields, Tensors,
+    Activation, Block, BlockTensors, Checkpoint, Config, Decoder, Gain, Head, HeadDefaults, Ignored, Linear, Norm,
+    NormKind, Rope, RopeFields, Tensors,
 };
 
 /// A generation.
@@ -19,8 +19,8 @@ const GLOBAL: usize = 0;
 /// Blocks of Gemma 3 with a window.
 const LOCAL: usize = 1;
 
-/// What stands before the names of a text model's tensors, alone or within a multimodal one, older and newer.
-const PREFIXES: [&str; 3] = ["language_model.model.", "model.language_model.", "model."];
+/// What stands before the names of a text model's tensors: within a multimodal one, older and newer; alone; bare.
+const PREFIXES: [&str; 4] = ["language_model.model.", "model.language_model.", "model.", ""];
 
 /// The parts of multimodal checkpoints that see pictures.
 const VISION: [&str; 4] =
@@ -50,13 +50,10 @@ impl Family {
         let heads = text.heads(d_model, defaults.heads)?;
         let n_ctx = text.size_or("max_position_embeddings", defaults.n_ctx)?;
         let tied = config.flag("tie_word_embeddings", true)?;
-        let prefix = checkpoint.prefix(&PREFIXES, "embed_tokens.weight")?;
+        let prefix = checkpoint.prefix(&PREFIXES, "norm.weight")?;
         let bias = text.flag("attention_bias", false)?;
         let head = if prefix == PREFIXES[0] { "language_model.lm_head" } else { "lm_head" };
         let mut ignored = Ignored { prefixes: Vec::new(), suffixes: vec![".rotary_emb.inv_freq".into()] };
-        if tied {
-            ignored.prefixes.push(format!("{head}.weight"));
-        }
         if multimodal {
             ignored.prefixes.extend(VISION.map(String::from));
         }
@@ -85,7 +82,7 @@ impl Family {
                 pos_embed: None,
                 blocks: (0..n_layers).map(|layer| self.block(&format!("{prefix}layers.{layer}"), bias)).collect(),
                 final_norm: Gain::at(&format!("{prefix}norm"), false),
-                head: (!tied).then(|| Linear::at(head, false)),
+                head: Head { linear: Linear::at(head, false), tied },
                 ignored,
             },
         })
@@ -174,7 +171,16 @@ impl Family {
         if scaling.is_some() && full.is_some() {
             return Err(config.unsupported("rope_scaling and rope_parameters.full_attention are both given"));
         }
+        if scaling.as_ref().is_some_and(|scaling| scaling.has("type") && !scaling.has("rope_type")) {
+            return Err(config.unsupported("rope_scaling.type without rope_type is ignored in transformers' gemma3"));
+        }
         let full = full.or(scaling);
+        if parameters.iter().chain(&full).chain(&sliding).any(|found| found.mentions("truncate")) {
+            return Err(config.unsupported("truncate is not read from where it stands in transformers' gemma3"));
+        }
+        if config.has("original_max_position_embeddings") {
+            return Err(config.unsupported("original_max_position_embeddings outside rope_parameters is not supported"));
+        }
         Ok(vec![
             Rope::from_parameters(config, full.as_ref(), d_head, n_ctx, global)?,
             Rope::from_parameters(config, sliding.as_ref(), d_head, n_ctx, local)?,

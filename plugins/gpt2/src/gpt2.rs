@@ -1,7 +1,7 @@
 use millm_plugin_api::{Architecture, Host, LoadOptions, ModelFiles, Result};
 use millm_transformer::{
-    Block, BlockTensors, Checkpoint, Config, Decoder, Gain, Heads, Ignored, Layout, Linear, Norm, NormKind, Tensors,
-    Transformer,
+    Block, BlockTensors, Checkpoint, Config, Decoder, Gain, Head, Heads, Ignored, Layout, Linear, Norm, NormKind,
+    Tensors, Transformer,
 };
 
 /// Models of `model_type` `gpt2`. Defaults are those of `GPT2Config` in transformers.
@@ -21,16 +21,28 @@ impl Architecture for Gpt2 {
     fn load(&self, files: &ModelFiles, options: &LoadOptions, host: &Host) -> Result<Transformer> {
         let config = Config::read(&files.folder)?;
         let checkpoint = Checkpoint::open(&files.folder)?;
-        let prefix = checkpoint.prefix(&PREFIXES, "wte.weight")?;
+        let prefix = checkpoint.prefix(&PREFIXES, "ln_f.weight")?;
         Transformer::load(&checkpoint, decoder(&config, prefix)?, options, host)
+    }
+}
+
+/// A size under its own name or the one that other families have for it, which transformers takes as well.
+fn size(config: &Config, names: [&str; 2], default: usize) -> Result<usize> {
+    let [own, other] = names;
+    match (config.size_if_any(own)?, config.size_if_any(other)?) {
+        (Some(one), Some(two)) if one != two => {
+            Err(config.error(format_args!("{own} {one} and {other} {two} contradict each other")))
+        }
+        (one, two) => Ok(one.or(two).unwrap_or(default)),
     }
 }
 
 fn decoder(config: &Config, prefix: &str) -> Result<Decoder> {
     config.must_be_off("add_cross_attention")?;
-    let d_model = config.size_or("n_embd", 768)?;
-    let n_layers = config.layers_or("n_layer", 12)?;
-    let n_heads = config.size_or("n_head", 12)?;
+    let d_model = size(config, ["n_embd", "hidden_size"], 768)?;
+    let n_layers = size(config, ["n_layer", "num_hidden_layers"], 12)?;
+    config.check_layers("n_layer", n_layers)?;
+    let n_heads = size(config, ["n_head", "num_attention_heads"], 12)?;
     if !d_model.is_multiple_of(n_heads) {
         return Err(config.error(format_args!("n_embd {d_model} is not a multiple of n_head {n_heads}")));
     }
@@ -50,7 +62,7 @@ fn decoder(config: &Config, prefix: &str) -> Result<Decoder> {
         heads,
         d_mlp: config.size_if_any("n_inner")?.unwrap_or(4 * d_model),
         d_vocab: config.size_or("vocab_size", 50257)?,
-        n_ctx: config.size_or("n_positions", 1024)?,
+        n_ctx: size(config, ["n_positions", "max_position_embeddings"], 1024)?,
         embed_scale: None,
         norm: Norm {
             kind: NormKind::Layer,
@@ -68,11 +80,11 @@ fn decoder(config: &Config, prefix: &str) -> Result<Decoder> {
             pos_embed: Some(path("wpe.weight")),
             blocks: (0..n_layers).map(|layer| block_tensors(&path(&format!("h.{layer}")), d_model)).collect(),
             final_norm: Gain::at(&path("ln_f"), true),
-            head: (!tied).then(|| Linear::at("lm_head", false)),
+            head: Head { linear: Linear::at("lm_head", false), tied },
             ignored: Ignored {
-                prefixes: if tied { vec!["lm_head.weight".into()] } else { Vec::new() },
                 // The causal mask, which old versions of transformers kept with the weights.
                 suffixes: vec![".attn.bias".into(), ".attn.masked_bias".into()],
+                ..Ignored::default()
             },
         },
     })

@@ -2,8 +2,8 @@
 
 use millm_plugin_api::Result;
 use millm_transformer::{
-    Block, BlockTensors, Config, Decoder, Gain, HeadDefaults, Heads, Ignored, Layout, Linear, Norm, NormKind, Rope,
-    RopeFields, Tensors,
+    Block, BlockTensors, Config, Decoder, Gain, Head, HeadDefaults, Heads, Ignored, Layout, Linear, Norm, NormKind,
+    Rope, RopeFields, Tensors,
 };
 
 /// A `model_type` of this plugin.
@@ -15,6 +15,8 @@ pub(crate) struct Family {
     heads: HeadDefaults,
     /// Which projections of attention have biases.
     attn_bias: AttnBias,
+    /// Whether the flag `mlp_bias` is known.
+    mlp_bias: bool,
     /// Whether queries and keys go through a norm over their head.
     qk_norm: bool,
     /// Whether q, k, v stand in one tensor, and gate, up in another.
@@ -48,6 +50,7 @@ const LLAMA: Family = Family {
     norm_eps: 1e-6,
     heads: HeadDefaults { n_heads: None, n_key_value_heads: None, d_head: None },
     attn_bias: AttnBias::Flag,
+    mlp_bias: true,
     qk_norm: false,
     fused: false,
     windows: Windows::None,
@@ -59,6 +62,7 @@ impl Family {
         LLAMA,
         Self {
             model_type: "mistral",
+            mlp_bias: false,
             n_ctx: 4096 * 32,
             heads: HeadDefaults { n_key_value_heads: Some(8), ..LLAMA.heads },
             attn_bias: AttnBias::Never,
@@ -67,6 +71,7 @@ impl Family {
         },
         Self {
             model_type: "qwen2",
+            mlp_bias: false,
             n_ctx: 32768,
             heads: HeadDefaults { n_key_value_heads: Some(32), ..LLAMA.heads },
             attn_bias: AttnBias::Qkv,
@@ -75,6 +80,7 @@ impl Family {
         },
         Self {
             model_type: "qwen3",
+            mlp_bias: false,
             n_ctx: 32768,
             heads: HeadDefaults { n_key_value_heads: Some(32), d_head: Some(128), ..LLAMA.heads },
             qk_norm: true,
@@ -83,6 +89,7 @@ impl Family {
         },
         Self {
             model_type: "phi3",
+            mlp_bias: false,
             n_ctx: 4096,
             norm_eps: 1e-5,
             attn_bias: AttnBias::Never,
@@ -100,13 +107,8 @@ impl Family {
         found.ok_or_else(|| config.unsupported(format_args!("model_type {model_type:?} is not of this plugin")))
     }
 
-    pub(crate) fn decoder(&self, config: &Config) -> Result<Decoder> {
-        let activation = match config.text_if_any("hidden_act")? {
-            None | Some("silu") => config.activation("hidden_act", "silu")?,
-            Some(other) => {
-                return Err(config.unsupported(format_args!("hidden_act {other:?} is not supported, only silu is")));
-            }
-        };
+    /// Its tensors' names begin with `prefix`.
+    pub(crate) fn decoder(&self, config: &Config, prefix: &str) -> Result<Decoder> {
         let d_model = config.size("hidden_size")?;
         let n_layers = config.layers("num_hidden_layers")?;
         let heads = config.heads(d_model, self.heads)?;
@@ -118,10 +120,11 @@ impl Family {
         let blocks = windows.into_iter().map(|window| Block { attn_scale, window, rope: Some(0) }).collect();
         let names = Names {
             family: self,
+            prefix,
             heads,
             d_mlp,
             attn_bias: config.flag("attention_bias", false)?,
-            mlp_bias: config.flag("mlp_bias", false)?,
+            mlp_bias: self.mlp_bias && config.flag("mlp_bias", false)?,
         };
         Ok(Decoder {
             model_type: self.model_type.into(),
@@ -137,21 +140,18 @@ impl Family {
                 one_plus: false,
             },
             parallel: false,
-            activation,
+            activation: config.activation("hidden_act", "silu")?,
             attn_softcap: None,
             final_softcap: None,
             ropes: vec![Rope::read(config, heads.d_head, n_ctx, self.rope)?],
             blocks,
             tensors: Tensors {
-                embed: "model.embed_tokens.weight".into(),
+                embed: format!("{prefix}embed_tokens.weight"),
                 pos_embed: None,
                 blocks: (0..n_layers).map(|layer| names.block(layer)).collect(),
-                final_norm: Gain::at("model.norm", false),
-                head: (!tied).then(|| Linear::at("lm_head", false)),
-                ignored: Ignored {
-                    prefixes: if tied { vec!["lm_head.weight".into()] } else { Vec::new() },
-                    suffixes: vec![".rotary_emb.inv_freq".into()],
-                },
+                final_norm: Gain::at(&format!("{prefix}norm"), false),
+                head: Head { linear: Linear::at("lm_head", false), tied },
+                ignored: Ignored { suffixes: vec![".rotary_emb.inv_freq".into()], ..Ignored::default() },
             },
         })
     }
@@ -160,17 +160,14 @@ impl Family {
         match self.windows {
             Windows::None => Ok(vec![None; n_layers]),
             Windows::All(default) => {
-                let given = config.size_if_any("sliding_window")?;
-                // Null is no window; only a missing field is the default.
-                let window = if config.mentions("sliding_window") { given } else { default };
-                Ok(vec![window; n_layers])
+                if config.has("layer_types") && self.model_type == "mistral" {
+                    return Err(config.unsupported("layer_types makes it a ministral, which is not supported"));
+                }
+                Ok(vec![given_or(config, default)?; n_layers])
             }
             Windows::Upper => {
-                let window = if config.flag("use_sliding_window", false)? {
-                    Some(config.size_if_any("sliding_window")?.unwrap_or(4096))
-                } else {
-                    None
-                };
+                let slides = config.flag("use_sliding_window", false)?;
+                let window = given_or(config, Some(4096))?.filter(|_| slides);
                 let first = config.count_if_any("max_window_layers")?.unwrap_or(28);
                 config.windows(n_layers, window, |layer| window.is_some() && layer >= first)
             }
@@ -178,9 +175,16 @@ impl Family {
     }
 }
 
+/// `sliding_window`. Null is no window; only a missing field is the default.
+fn given_or(config: &Config, default: Option<usize>) -> Result<Option<usize>> {
+    let given = config.size_if_any("sliding_window")?;
+    Ok(if config.mentions("sliding_window") { given } else { default })
+}
+
 /// What the names and layouts of tensors depend on.
 struct Names<'a> {
     family: &'a Family,
+    prefix: &'a str,
     heads: Heads,
     d_mlp: usize,
     attn_bias: bool,
@@ -189,7 +193,7 @@ struct Names<'a> {
 
 impl Names<'_> {
     fn block(&self, layer: usize) -> BlockTensors {
-        let path = |name: &str| format!("model.layers.{layer}.{name}");
+        let path = |name: &str| format!("{}layers.{layer}.{name}", self.prefix);
         let (qkv_bias, o_bias) = match self.family.attn_bias {
             AttnBias::Flag => (self.attn_bias, self.attn_bias),
             AttnBias::Qkv => (true, false),
@@ -204,7 +208,7 @@ impl Names<'_> {
                 Linear::at(&path(&format!("self_attn.{name}")), qkv_bias)
             }
         };
-        let mlp = |name: &str| Linear::at(&path(&format!("mlp.{name}")), self.mlp_bias && !self.family.fused);
+        let mlp = |name: &str| Linear::at(&path(&format!("mlp.{name}")), self.mlp_bias);
         let gate_up = |name: &str, first| {
             if self.family.fused {
                 mlp("gate_up_proj").laid_out(Layout::Rows { first, of: 2 * self.d_mlp })

@@ -7,6 +7,9 @@ use crate::family::Family;
 #[derive(Clone, Copy, Debug)]
 pub struct Llama;
 
+/// Files of models for causal language modelling, and those of bare ones, whose head is tied.
+const PREFIXES: [&str; 2] = ["model.", ""];
+
 impl Architecture for Llama {
     type Model = Transformer;
 
@@ -17,7 +20,8 @@ impl Architecture for Llama {
     fn load(&self, files: &ModelFiles, options: &LoadOptions, host: &Host) -> Result<Transformer> {
         let config = Config::read(&files.folder)?;
         let family = Family::of(&config)?;
-        let decoder = family.decoder(&config)?;
-        Transformer::load(&Checkpoint::open(&files.folder)?, decoder, options, host)
+        let checkpoint = Checkpoint::open(&files.folder)?;
+        let decoder = family.decoder(&config, checkpoint.prefix(&PREFIXES, "norm.weight")?)?;
+        Transformer::load(&checkpoint, decoder, options, host)
     }
 }

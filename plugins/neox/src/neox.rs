@@ -1,6 +1,6 @@
 use millm_plugin_api::{Architecture, Host, LoadOptions, ModelFiles, Result};
 use millm_transformer::{
-    Block, BlockTensors, Checkpoint, Config, Decoder, Gain, Heads, Ignored, Layout, Linear, Norm, NormKind, Rope,
+    Block, BlockTensors, Checkpoint, Config, Decoder, Gain, Head, Heads, Ignored, Layout, Linear, Norm, NormKind, Rope,
     RopeFields, Tensors, Transformer,
 };
 
@@ -11,6 +11,9 @@ pub struct Neox;
 const ROPE: RopeFields =
     RopeFields { theta: "rotary_emb_base", partial: Some("rotary_pct"), default_partial: 0.25, ..RopeFields::LLAMA };
 
+/// Files of models for causal language modelling, and those of bare ones.
+const PREFIXES: [&str; 2] = ["gpt_neox.", ""];
+
 impl Architecture for Neox {
     type Model = Transformer;
 
@@ -19,12 +22,16 @@ impl Architecture for Neox {
     }
 
     fn load(&self, files: &ModelFiles, options: &LoadOptions, host: &Host) -> Result<Transformer> {
-        let decoder = decoder(&Config::read(&files.folder)?)?;
-        Transformer::load(&Checkpoint::open(&files.folder)?, decoder, options, host)
+        let config = Config::read(&files.folder)?;
+        let checkpoint = Checkpoint::open(&files.folder)?;
+        let prefix = checkpoint.prefix(&PREFIXES, "final_layer_norm.weight")?;
+        // Files have the old name of the head; a few have that of the class.
+        let head = if checkpoint.has("lm_head.weight") { "lm_head" } else { "embed_out" };
+        Transformer::load(&checkpoint, decoder(&config, prefix, head)?, options, host)
     }
 }
 
-fn decoder(config: &Config) -> Result<Decoder> {
+fn decoder(config: &Config, prefix: &str, head: &str) -> Result<Decoder> {
     let d_model = config.size_or("hidden_size", 6144)?;
     let n_layers = config.layers_or("num_hidden_layers", 44)?;
     let n_heads = config.size_or("num_attention_heads", 64)?;
@@ -34,6 +41,9 @@ fn decoder(config: &Config) -> Result<Decoder> {
         );
     }
     let heads = Heads { n_heads, n_key_value_heads: n_heads, d_head: d_model / n_heads };
+    if config.size_if_any("head_dim")?.is_some_and(|d_head| d_head != heads.d_head) {
+        return Err(config.unsupported("head_dim is not hidden_size / num_attention_heads"));
+    }
     let n_ctx = config.size_or("max_position_embeddings", 2048)?;
     let attn_scale = (heads.d_head as f32).powf(-0.5);
     let attn_bias = config.flag("attention_bias", true)?;
@@ -58,25 +68,27 @@ fn decoder(config: &Config) -> Result<Decoder> {
         ropes: vec![Rope::read(config, heads.d_head, n_ctx, ROPE)?],
         blocks: vec![Block { attn_scale, window: None, rope: Some(0) }; n_layers],
         tensors: Tensors {
-            embed: "gpt_neox.embed_in.weight".into(),
+            embed: format!("{prefix}embed_in.weight"),
             pos_embed: None,
-            blocks: (0..n_layers).map(|layer| block_tensors(layer, heads, attn_bias)).collect(),
-            final_norm: Gain::at("gpt_neox.final_layer_norm", true),
-            head: (!tied).then(|| Linear::at("embed_out", false)),
+            blocks: (0..n_layers)
+                .map(|layer| block_tensors(&format!("{prefix}layers.{layer}"), heads, attn_bias))
+                .collect(),
+            final_norm: Gain::at(&format!("{prefix}final_layer_norm"), true),
+            head: Head { linear: Linear::at(head, false), tied },
             ignored: Ignored {
-                prefixes: if tied { vec!["embed_out.weight".into()] } else { Vec::new() },
                 // Masks and frequencies, which old versions of transformers kept with the weights.
                 suffixes: [".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq"]
                     .map(String::from)
                     .into(),
+                ..Ignored::default()
             },
         },
     })
 }
 
 /// q, k and v of each head stand together in one projection.
-fn block_tensors(layer: usize, heads: Heads, attn_bias: bool) -> BlockTensors {
-    let path = |name: &str| format!("gpt_neox.layers.{layer}.{name}");
+fn block_tensors(block: &str, heads: Heads, attn_bias: bool) -> BlockTensors {
+    let path = |name: &str| format!("{block}.{name}");
     let qkv = |part| {
         let layout = Layout::Interleaved { part, parts: 3, size: heads.d_head };
         Linear::at(&path("attention.query_key_value"), attn_bias).laid_out(layout)

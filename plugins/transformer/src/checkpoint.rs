@@ -145,6 +145,11 @@ fn shards(index: &Path) -> Result<HashMap<String, String>> {
 
 #[expect(unsafe_code, reason = "a mapped file can change under the process")]
 fn map_file(path: &Path) -> Result<Vec<(String, Tensor)>> {
+    let metadata = fs::metadata(path).map_err(|error| io(path, &error))?;
+    if !metadata.is_file() {
+        // Opening a pipe might never end.
+        return Err(invalid(format!("{} is not a file", path.display())));
+    }
     let file = File::open(path).map_err(|error| io(path, &error))?;
     // SAFETY: as with every mapped file, whoever truncates or rewrites a model in use breaks the process that uses it;
     // the documentation says so. Elements are plain numbers, so no other content is unsound.

@@ -21,6 +21,9 @@ pub struct Config {
     fields: Map<String, Value>,
 }
 
+/// Real configs have a few thousand bytes.
+const MAX_BYTES: u64 = 16 << 20;
+
 /// Sizes beyond this are mistakes, and would overflow products of them.
 const MAX_SIZE: u64 = 1 << 24;
 
@@ -35,9 +38,13 @@ impl Config {
     /// `IO`, or `INVALID_CONFIG` if it is not a JSON object.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join("config.json");
-        let text = fs::read_to_string(&path).map_err(|error| {
-            PluginError::new(ErrorKind::IO, format!("cannot read {}", path.display())).caused_by(&error)
-        })?;
+        let io = |error| PluginError::new(ErrorKind::IO, format!("cannot read {}", path.display())).caused_by(&error);
+        // Reading a pipe or a device might never end.
+        let metadata = fs::metadata(&path).map_err(io)?;
+        if !metadata.is_file() || metadata.len() > MAX_BYTES {
+            return Err(invalid(format!("{} is not a file of at most {MAX_BYTES} bytes", path.display())));
+        }
+        let text = fs::read_to_string(&path).map_err(io)?;
         match serde_json::from_str(&text) {
             Ok(Value::Object(fields)) => Ok(Self { path, prefix: String::new(), fields }),
             Ok(_) => Err(invalid(format!("{} is not a JSON object", path.display()))),
@@ -127,22 +134,31 @@ impl Config {
     ///
     /// As [`layers`](Self::layers).
     pub fn layers_or(&self, field: &str, default: impl Into<Option<usize>>) -> Result<usize> {
-        match self.size_or(field, default)? {
-            layers if layers <= MAX_LAYERS => Ok(layers),
-            layers => {
-                Err(self.error(format_args!("{}{field} must be at most {MAX_LAYERS}, found {layers}", self.prefix)))
-            }
-        }
+        let layers = self.size_or(field, default)?;
+        self.check_layers(field, layers)?;
+        Ok(layers)
     }
 
-    /// A positive, finite number. An absent or null field is `None`.
+    /// Whether a model can have so many blocks.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_CONFIG` if they are too many to be meant.
+    pub fn check_layers(&self, field: &str, layers: usize) -> Result<()> {
+        if layers <= MAX_LAYERS {
+            return Ok(());
+        }
+        Err(self.error(format_args!("{}{field} must be at most {MAX_LAYERS}, found {layers}", self.prefix)))
+    }
+
+    /// A number that is positive and finite as f32, too. An absent or null field is `None`.
     ///
     /// # Errors
     ///
     /// `INVALID_CONFIG` if it is anything else.
     pub fn positive_if_any(&self, field: &str) -> Result<Option<f64>> {
         let read = |value: &Value| match value.as_f64() {
-            Some(number) if number > 0.0 && number.is_finite() => Ok(number),
+            Some(number) if is_positive(number) => Ok(number),
             _ => Err(self.wrong(field, "a positive number", value)),
         };
         self.get(field).map(read).transpose()
@@ -177,7 +193,7 @@ impl Config {
     /// `INVALID_CONFIG` if it is absent or anything else.
     pub fn positives(&self, field: &str) -> Result<Vec<f64>> {
         let value = self.required(field, self.get(field))?;
-        let positive = |value: &Value| value.as_f64().filter(|number| *number > 0.0 && number.is_finite());
+        let positive = |value: &Value| value.as_f64().filter(|number| is_positive(*number));
         let numbers = value.as_array().and_then(|list| list.iter().map(positive).collect());
         numbers.ok_or_else(|| self.wrong(field, "a list of positive numbers", value))
     }
@@ -251,6 +267,12 @@ impl Config {
             Some(other) => Err(self.wrong(field, "an object", other)),
         }
     }
+}
+
+/// What counts is what is left in f32, which is what is computed with.
+fn is_positive(number: f64) -> bool {
+    let number = number as f32;
+    number > 0.0 && number.is_finite()
 }
 
 fn invalid(message: String) -> PluginError {

@@ -37,5 +37,5 @@ pub use self::{
     decoder::{Block, Decoder, Heads, Norm},
     model::Transformer,
     rope::{Rope, RopeFields, RopeScaling},
-    tensors::{BlockTensors, Gain, Ignored, Layout, Linear, Tensors},
+    tensors::{BlockTensors, Gain, Head, Ignored, Layout, Linear, Tensors},
 };

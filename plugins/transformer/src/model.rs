@@ -34,8 +34,15 @@ impl Transformer {
     ///
     /// # Errors
     ///
-    /// `INVALID_WEIGHTS`, with the tensor's name: one is missing, has another shape, or has no place; `CANCELLED`.
+    /// `UNSUPPORTED`; `INVALID_WEIGHTS`, with the tensor's name: one is missing, has another shape, or has no place; `CANCELLED`.
     pub fn load(checkpoint: &Checkpoint, decoder: Decoder, options: &LoadOptions, host: &Host) -> Result<Self> {
+        let mut short: Vec<usize> = decoder.ropes.iter().filter_map(Rope::n_ctx_short).collect();
+        short.dedup();
+        if let [one, other, ..] = *short {
+            let message =
+                format!("two longropes with original contexts of {one} and {other} are not supported in one model");
+            return Err(PluginError::new(ErrorKind::UNSUPPORTED, message));
+        }
         let weights = Weights::load(checkpoint, &decoder, host)?;
         let useful = decoder.n_ctx.div_ceil(PAGE_TOKENS) as u64 * USEFUL_SEQUENCES;
         let pool = Pool::new(decoder.blocks.len(), decoder.heads.keys(), options.kv_bytes, useful);

@@ -11,11 +11,21 @@ pub struct Tensors {
     pub blocks: Vec<BlockTensors>,
     /// The norm before the head.
     pub final_norm: Gain,
-    /// `[d_vocab, d_model]`; `None` if the embedding serves as head.
-    pub head: Option<Linear>,
+    /// From the last norm to logits.
+    pub head: Head,
     /// Tensors that may be there and are not used: their names end or begin so. Any other is an error, since it would
     /// mean that the model computes something that is not computed here.
     pub ignored: Ignored,
+}
+
+/// From the last norm to logits.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// `[d_vocab, d_model]`.
+    pub linear: Linear,
+    /// Whether the config says that the embedding is the head, too. If both stand in the file and differ, they are two
+    /// all the same, as transformers 5 has it; if only the head does, it is the embedding.
+    pub tied: bool,
 }
 
 /// Names of tensors that have no bearing on the result.

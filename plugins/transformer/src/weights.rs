@@ -6,7 +6,7 @@ use millm_plugin_api::{DType, ErrorKind, Host, PluginError, Result};
 use crate::{
     checkpoint::{Checkpoint, Tensor},
     decoder::{Decoder, Norm},
-    tensors::{self, BlockTensors, Layout},
+    tensors::{self, BlockTensors, Head, Layout},
 };
 
 #[derive(Debug)]
@@ -147,18 +147,33 @@ impl Gain {
     }
 }
 
+/// The embedding, and the head unless it is the same.
+fn ends(checkpoint: &Checkpoint, decoder: &Decoder) -> Result<(Matrix, Option<Linear>)> {
+    let Decoder { d_model, d_vocab, tensors, .. } = decoder;
+    let Head { linear, tied } = &tensors.head;
+    let stored = checkpoint.has(&linear.weight);
+    if *tied && stored && !checkpoint.has(&tensors.embed) {
+        return Ok((Matrix::load(checkpoint, &linear.weight, *d_vocab, *d_model)?, None));
+    }
+    let embed = Matrix::load(checkpoint, &tensors.embed, *d_vocab, *d_model)?;
+    if *tied && !stored {
+        return Ok((embed, None));
+    }
+    let head = Linear::load(checkpoint, linear, *d_vocab, *d_model)?;
+    let same = *tied && head.weight.tensor.equals(&embed.tensor);
+    Ok((embed, (!same).then_some(head)))
+}
+
 fn vector(checkpoint: &Checkpoint, name: &str, len: usize) -> Result<Vec<f32>> {
     Ok(checkpoint.tensor(name, &[len])?.to_f32())
 }
 
 impl Weights {
     pub(crate) fn load(checkpoint: &Checkpoint, decoder: &Decoder, host: &Host) -> Result<Self> {
-        let Decoder { d_model, d_vocab, n_ctx, norm, tensors, .. } = decoder;
-        let embed = Matrix::load(checkpoint, &tensors.embed, *d_vocab, *d_model)?;
+        let Decoder { d_model, n_ctx, norm, tensors, .. } = decoder;
+        let (embed, head) = ends(checkpoint, decoder)?;
         let table = tensors.pos_embed.as_ref();
         let pos_embed = table.map(|name| Matrix::load(checkpoint, name, *n_ctx, *d_model)).transpose()?;
-        let head =
-            tensors.head.as_ref().map(|names| Linear::load(checkpoint, names, *d_vocab, *d_model)).transpose()?;
         let final_norm = Gain::load(checkpoint, &tensors.final_norm, *norm, *d_model)?;
         let mut blocks = Vec::with_capacity(tensors.blocks.len());
         for names in &tensors.blocks {

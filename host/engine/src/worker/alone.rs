@@ -6,12 +6,10 @@ use millm_plugin_api::{
 use super::visitor::{Rows, Visitor};
 use crate::{
     captures::{self, Activation, Captures, LogitLens, Reading},
+    config::EngineConfig,
     interventions::Interventions,
     request::Request,
 };
-
-/// Rows of a step, as many as an engine takes by default.
-const CHUNK: usize = 512;
 
 /// Reads a prompt of a model that no engine serves, on this thread. The same code collects the activations as in an
 /// engine, and the model yields the same bits.
@@ -24,8 +22,9 @@ pub fn read_alone(model: &LoadedModel, prompt: &[u32], captures: &Captures) -> R
     let request = Request::reading(prompt.to_vec(), Interventions::default(), captures.clone(), LogitLens::default());
     let mut reading = Reading::new(&request, spec)?;
     let sequence = model.new_sequence(prompt.len())?;
-    for start in (0..prompt.len()).step_by(CHUNK) {
-        let chunk = start..prompt.len().min(start + CHUNK);
+    let rows_per_step = EngineConfig::default().step_tokens;
+    for start in (0..prompt.len()).step_by(rows_per_step) {
+        let chunk = start..prompt.len().min(start + rows_per_step);
         let mut wanted = HookSet::new();
         captures::mark(&request, &chunk, &mut wanted);
         let positions = captures::logit_positions(&request, spec, &chunk);

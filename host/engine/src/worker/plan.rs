@@ -39,12 +39,12 @@ impl Worker {
                 let room = if found.shares_page || partial == 0 { 0 } else { page_tokens - partial };
                 let copied = if found.shares_page { partial } else { 0 };
                 let fitting = (room + free * page_tokens).saturating_sub(copied);
-                let rows = found.affordable(found.remaining().min(fitting), budget);
+                let rows = found.affordable(self.model.spec(), found.remaining().min(fitting), budget);
                 if rows > 0 {
                     let pages = (rows + copied).saturating_sub(room).div_ceil(page_tokens);
                     free -= pages;
                     planned += pages;
-                    budget = budget.saturating_sub(found.cost(rows));
+                    budget = budget.saturating_sub(found.cost(self.model.spec(), rows));
                     parts.push(Part { choice, rows });
                     break;
                 }

@@ -17,8 +17,6 @@ impl Worker {
         for part in plan {
             self.running[part.choice].prepare(&self.model)?;
         }
-        // One step that captures many logits should not hold their memory for good.
-        self.logits.shrink_to(self.config.max_sequences * self.model.spec().d_vocab as usize);
         let mut batch = Batch::new(self.model.spec(), &mut self.wanted);
         let mut running = self.running.iter_mut().enumerate();
         for part in plan {
@@ -32,7 +30,7 @@ impl Worker {
 
     fn draw(&mut self, plan: &[Part], drawn_from: &[Option<usize>]) {
         let width = self.model.spec().d_vocab as usize;
-        let logits = std::mem::take(&mut self.logits);
+        let mut logits = std::mem::take(&mut self.logits);
         let (mut siblings, mut over, mut failed) = (Vec::new(), Vec::new(), Vec::new());
         for (part, row) in plan.iter().zip(drawn_from) {
             let choice = &mut self.running[part.choice];
@@ -77,6 +75,10 @@ impl Worker {
             group.retain_mut(|sibling| advance(sibling).unwrap_or(false));
             siblings.push((part.choice, group));
         }
+        // One step that captured many logits should not hold their memory for good.
+        let kept = self.config.max_sequences.saturating_mul(width);
+        logits.truncate(kept);
+        logits.shrink_to(kept);
         self.logits = logits;
         self.settle(siblings, over, failed);
     }

@@ -65,6 +65,14 @@ impl Tensor {
         }
     }
 
+    /// Whether the elements are the same numbers.
+    pub(crate) fn equals(&self, other: &Self) -> bool {
+        if self.dtype == other.dtype {
+            return self.bytes.as_slice() == other.bytes.as_slice();
+        }
+        self.to_f32() == other.to_f32()
+    }
+
     /// How many elements there are.
     pub fn len(&self) -> usize {
         self.shape.iter().product()

@@ -93,9 +93,10 @@ impl Config {
             "gelu_new" | "gelu_pytorch_tanh" | "gelu_python_tanh" | "gelu_accurate" | "gelu_fast" => {
                 Ok(Activation::GeluTanh)
             }
+            "quick_gelu" => Ok(Activation::QuickGelu),
             "relu" => Ok(Activation::Relu),
             other => {
-                let known = "silu, gelu, gelu_new, gelu_pytorch_tanh, gelu_fast and relu are";
+                let known = "silu, gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, quick_gelu and relu are";
                 Err(self.unsupported(format_args!("{field} {other:?} is not supported, {known}")))
             }
         }

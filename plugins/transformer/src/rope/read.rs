@@ -92,7 +92,8 @@ impl Rope {
 
 /// How many dimensions turn: that part of a head, rounded down. An odd number turns one more, by the last frequency.
 fn rotary(config: &Config, field: &str, partial: f64, d_head: usize) -> Result<usize> {
-    let rotary = (d_head as f64 * partial) as usize;
+    // Beyond the head a cast would make nonsense of it.
+    let rotary = (d_head as f64 * partial.min(2.0)) as usize;
     if rotary == 0 || rotary.next_multiple_of(2) > d_head {
         return Err(
             config.error(format_args!("{field} {partial} makes {rotary} of the {d_head} dimensions of a head turn"))
@@ -122,6 +123,9 @@ impl RopeScaling {
                 }
                 let original_n_ctx = original_n_ctx(config, scaling, n_ctx)? as f32;
                 Ok(Self::Llama3 { factor: number("factor")?, low_freq_factor, high_freq_factor, original_n_ctx })
+            }
+            Some("yarn") if !rotary.is_multiple_of(2) => {
+                Err(scaling.unsupported(format_args!("rope_type \"yarn\" of {rotary} dimensions is not supported")))
             }
             Some("yarn") => Self::read_yarn(config, scaling, n_ctx),
             Some(other) => {
@@ -155,7 +159,8 @@ impl RopeScaling {
             beta_fast: scaling.positive_if_any("beta_fast")?.unwrap_or(32.0),
             beta_slow: scaling.positive_if_any("beta_slow")?.unwrap_or(1.0),
             original_n_ctx,
-            truncate: scaling.flag("truncate", true)?,
+            // Null means false to transformers.
+            truncate: scaling.flag("truncate", !scaling.mentions("truncate"))?,
         })
     }
 
@@ -165,6 +170,9 @@ impl RopeScaling {
             None if fields.phi3 => 4096,
             _ => original_n_ctx(config, scaling, n_ctx)?,
         };
+        if original_n_ctx < 2 {
+            return Err(scaling.error(format_args!("{ORIGINAL_N_CTX} must be at least 2, found {original_n_ctx}")));
+        }
         let factor = scaling.positive_if_any("factor")?.unwrap_or(n_ctx as f64 / original_n_ctx as f64);
         let attention_factor = match scaling.positive_if_any("attention_factor")? {
             Some(given) => given,

@@ -1,8 +1,8 @@
-use millm_plugin_api::loaded::LoadedModel;
+use millm_plugin_api::{ModelSpec, loaded::LoadedModel};
 
 use super::Choice;
 use crate::{
-    captures::within,
+    captures::{logit_positions, within},
     error::RequestError,
     event::{Event, FinishReason},
 };
@@ -36,22 +36,24 @@ impl Choice {
         }
     }
 
-    /// How much of a step's budget its next `rows` rows take: one each, and one for each row that the lens turns into
-    /// logits, so that it, too, does not hold up others.
-    pub(in crate::worker) fn cost(&self, rows: usize) -> usize {
-        let lens = &self.shared.request.lens;
-        if self.read || lens.is_empty() {
+    /// How much of a step's budget its next `rows` rows take: one each, and one for each row whose logits are captured or
+    /// that the lens turns into logits, so that these, too, do not hold up others.
+    pub(in crate::worker) fn cost(&self, spec: &ModelSpec, rows: usize) -> usize {
+        let request = &self.shared.request;
+        if self.read {
             return rows;
         }
-        rows + lens.points().len() * within(lens.positions(), &(self.computed..self.computed + rows)).len()
+        let chunk = self.computed..self.computed + rows;
+        let lens = request.lens.points().len() * within(request.lens.positions(), &chunk).len();
+        rows + lens + logit_positions(request, spec, &chunk).len()
     }
 
     /// How many of its next `most` rows, at least one of which is there, a budget allows. Never less than one.
-    pub(in crate::worker) fn affordable(&self, most: usize, budget: usize) -> usize {
+    pub(in crate::worker) fn affordable(&self, spec: &ModelSpec, most: usize, budget: usize) -> usize {
         let (mut rows, mut too_many) = (1.min(most), most.min(budget) + 1);
         while rows + 1 < too_many {
             let middle = rows.midpoint(too_many);
-            if self.cost(middle) <= budget { rows = middle } else { too_many = middle }
+            if self.cost(spec, middle) <= budget { rows = middle } else { too_many = middle }
         }
         rows
     }
