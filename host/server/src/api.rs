@@ -17,6 +17,7 @@ pub(crate) mod hook_points;
 mod layers;
 pub(crate) mod logit_lens;
 mod pieces;
+mod query;
 mod reading;
 mod selector;
 mod source;

@@ -6,6 +6,8 @@
 mod compare;
 mod examine;
 mod golden;
+mod kept;
+mod prompt;
 mod table;
 
 use std::collections::BTreeMap;
@@ -17,6 +19,7 @@ pub(crate) use self::{
     compare::Tolerance,
     examine::{Reading, examine},
     golden::Golden,
+    kept::Kept,
     table::table,
 };
 

@@ -12,6 +12,7 @@
 //! * `plugins`: where plugins are looked for
 //! * `models`: the models being served, where they lie and their steering vectors
 //! * `routes`, `app`: all URLs, and what their handlers see of the host
+//! * `blocking`: work that must not hold up connections
 //! * `http`: what all URLs have in common: authentication, request ids, bodies, panics
 //! * `openai`: the endpoints under `/v1`
 //! * `api`: the endpoints under `/api`, which read activations
@@ -20,6 +21,7 @@
 
 mod api;
 mod app;
+mod blocking;
 mod certificate;
 mod cli;
 mod error;

@@ -16,13 +16,12 @@ use millm_engine::{Engine, EngineConfig, Threads};
 use millm_loader::Registry;
 use millm_plugin_api::{Host, LoadOptions};
 use millm_text::{ModelText, Tokenizer};
-use tokio::sync::OnceCell;
 
 pub(crate) use self::{
     locate::{Located, locate},
     vectors::{VectorError, Vectors},
 };
-use crate::{certificate::Certificate, services::PluginServices};
+use crate::{certificate::Kept, services::PluginServices};
 
 /// A model in memory, with its engine running.
 #[derive(Debug)]
@@ -40,7 +39,7 @@ pub(crate) struct Model {
     /// Changes whenever the same request with the same seed may be answered differently.
     pub(crate) system_fingerprint: String,
     /// How its numbers compare with a reference, once somebody has asked.
-    pub(crate) certificate: OnceCell<Certificate>,
+    pub(crate) certificate: Kept,
 }
 
 /// The reference beside a model's weights.
@@ -74,7 +73,7 @@ impl Model {
             .with_context(|| format!("cannot read the files in {}", folder.display()))?;
         let (engine, thread) = Engine::start(model, text.tokenizer.clone(), loading.config.clone())?;
         let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-        let certificate = OnceCell::new();
+        let certificate = Kept::default();
         Ok((Self { id, created, folder, engine, text, vectors, system_fingerprint, certificate }, thread))
     }
 }

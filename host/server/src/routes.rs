@@ -40,7 +40,10 @@ pub(crate) fn router(app: App) -> Router {
 }
 
 async fn unknown_url(method: Method, uri: Uri) -> ApiError {
-    ApiError::new(Kind::UnknownUrl, format!("Unknown request URL: {method} {}.", uri.path()))
+    let path = uri.path();
+    // There, something follows the id, so that a slash in it is one too many.
+    let hint = if path.starts_with("/api/models/") { " A slash in the id of a model is written %2F." } else { "" };
+    ApiError::new(Kind::UnknownUrl, format!("Unknown request URL: {method} {path}.{hint}"))
 }
 
 async fn method_not_supported(method: Method, uri: Uri) -> ApiError {
@@ -127,6 +130,7 @@ mod tests {
             (post("/api/capture", "{\"model\": \"nobody\"}"), 404, "model_not_found"),
             (post("/api/capture", "{\"promt\": \"a\"}"), 400, "unknown_parameter"),
             (post("/api/logit_lens", "{\"model\": 5}"), 400, "invalid_type"),
+            (post("/api/logit_lens?format=json", "{}"), 400, "unknown_parameter"),
             (post("/api/logit_lens", vec![b' '; 17 << 20]), 413, "request_too_large"),
         ] {
             let shown = format!("{} {}", request.method(), request.uri());
@@ -137,6 +141,8 @@ mod tests {
             assert_eq!((error["code"].as_str(), error["request_id"].as_str()), (Some(code), Some(id)), "{shown}");
             assert!(error["message"].is_string() && error["details"].is_object(), "{shown}: {body}");
         }
+        let (_, body) = send(None, get("/api/models/org/name/hook_points")).await;
+        assert!(body["error"]["message"].as_str().is_some_and(|message| message.contains("%2F")), "{body}");
         let (_, body) = send(None, post("/api/capture", "{\"model\": 5}")).await;
         let details = serde_json::json!({ "param": "model", "expected": "a string", "found": "an integer" });
         assert_eq!(body["error"]["details"], details);

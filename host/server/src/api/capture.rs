@@ -7,7 +7,7 @@ use axum::{
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use millm_engine::{Activation, Captured, Captures, HookPointError, LogitLens, hook_points::resolve};
+use millm_engine::{Activation, Captured, Captures, HookPointError, LogitLens, Request, hook_points::resolve};
 use millm_plugin_api::{HookId, ModelSpec};
 use serde_json::Value;
 
@@ -22,11 +22,11 @@ use super::{
 };
 use crate::{
     app::App,
+    blocking::blocking,
     error::{ApiError, Kind},
     http::JsonBody,
     models::Models,
     openai::{
-        call::blocking,
         fields::{Fields, clip, wrong_type},
         steering::hook_point_kind,
     },
@@ -39,7 +39,8 @@ const MAX_NAMES: usize = 4096;
 #[derive(Debug)]
 struct Call {
     reading: Reading,
-    points: Vec<HookId>,
+    requests: Vec<Request>,
+    format: Format,
     dtype: Dtype,
     reservation: Reservation,
 }
@@ -50,13 +51,13 @@ pub(crate) async fn create(
     RawQuery(query): RawQuery,
     JsonBody(body): JsonBody,
 ) -> Result<Response, ApiError> {
-    let format = Format::read(query.as_deref().unwrap_or_default())?;
-    let call = blocking(move || Call::read(&body, &app.models, &app.captures)).await?;
-    call.answer(format).await
+    let format = Format::read(query.as_deref())?;
+    let call = blocking(move || Call::read(&body, format, &app.models, &app.captures)).await?;
+    call.answer().await
 }
 
 impl Call {
-    fn read(body: &[u8], models: &Models, budget: &Budget) -> Result<Self, ApiError> {
+    fn read(body: &[u8], format: Format, models: &Models, budget: &Budget) -> Result<Self, ApiError> {
         let mut fields = Fields::parse(body)?;
         let asked = Asked::read(&mut fields, models, &["hook_points", "dtype"])?;
         let points = hook_points(&mut fields, asked.model.engine.spec())?;
@@ -67,19 +68,24 @@ impl Call {
         let bytes =
             |item: &Item| Captures::new(points.clone(), item.positions.clone()).bytes(spec, item.token_ids.len());
         let reservation = budget.reserve(reading.items.iter().map(bytes).sum())?;
-        Ok(Self { reading, points, dtype, reservation })
+        if format == Format::Safetensors {
+            capture_file::check(&reading.items, &points, spec)?;
+        }
+        let captures = |item: &Item| Captures::new(points.clone(), item.positions.clone());
+        let requests = reading.requests(|item| (captures(item), LogitLens::default()));
+        Ok(Self { reading, requests, format, dtype, reservation })
     }
 
-    async fn answer(self, format: Format) -> Result<Response, ApiError> {
-        let Self { reading, points, dtype, reservation } = self;
-        let captures = |item: &Item| Captures::new(points.clone(), item.positions.clone());
-        let captured = reading.run(|item| (captures(item), LogitLens::default())).await?;
+    async fn answer(self) -> Result<Response, ApiError> {
+        let Self { reading, requests, format, dtype, reservation } = self;
+        let captured = reading.run(requests).await?;
         match format {
             Format::Json => {
                 let body = pieces::body(in_json(reading, captured, dtype), reservation);
                 Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
             }
-            Format::Safetensors => in_file(&reading, captured, dtype, reservation),
+            // A header may have as many entries as there are prompts and points.
+            Format::Safetensors => blocking(move || in_file(&reading, captured, dtype, reservation)).await,
         }
     }
 }

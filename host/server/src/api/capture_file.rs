@@ -1,19 +1,65 @@
 //! Captures as a safetensors file.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
-use millm_engine::Activation;
-use millm_plugin_api::HookId;
+use millm_engine::{Activation, captures};
+use millm_plugin_api::{HookId, ModelSpec};
 use safetensors::{
     Dtype as FileDtype, SafeTensorError,
     tensor::{Metadata, TensorInfo},
 };
-use serde_json::Value;
 
 use super::{dtype::Dtype, pieces::Piece, reading::Item};
+use crate::error::{ApiError, Kind};
 
 /// What the metadata call the layout below.
 const FORMAT: &str = "millm-capture-1";
+
+/// The longest header that readers of the format accept.
+const MAX_HEADER: usize = 100_000_000;
+
+/// Refuses what would get a header that nobody can read, before anything is computed.
+///
+/// # Errors
+///
+/// `CaptureTooLarge`.
+pub(crate) fn check(items: &[Item], points: &[HookId], spec: &ModelSpec) -> Result<(), ApiError> {
+    let bytes = header_bytes(items, points, spec);
+    if bytes <= MAX_HEADER {
+        return Ok(());
+    }
+    let tensors = items.len() * (points.len() + 2);
+    let message = format!(
+        "A safetensors file of {tensors} tensors would have a header of {bytes} bytes; its readers accept \
+         {MAX_HEADER}. Ask for fewer prompts or hook points, or for format=json."
+    );
+    let error = ApiError::new(Kind::CaptureTooLarge, message);
+    Err(error.with("required_bytes", bytes).with("limit_bytes", MAX_HEADER))
+}
+
+/// At most this much header, and little less.
+fn header_bytes(items: &[Item], points: &[HookId], spec: &ModelSpec) -> usize {
+    /// Of one entry, what does not vary.
+    const ENTRY: usize = r#""p.":{"dtype":"BF16","shape":[],"data_offsets":[,]},"#.len();
+    /// Everything besides the entries; nobody's model has so long a name.
+    const REST: usize = 4096;
+    let digits = |number: usize| number.checked_ilog10().unwrap_or(0) as usize + 1;
+    let axes = |shape: Vec<usize>| shape.into_iter().map(|axis| digits(axis) + 1).sum::<usize>();
+    let hooks: Vec<_> = points.iter().filter_map(|point| spec.hook_points.get(point.0 as usize)).collect();
+    let hooks: Vec<_> = hooks.into_iter().map(|hook| (hook.point.to_string().len(), hook.row)).collect();
+    let (mut total, mut end) = (REST, 0);
+    for (index, item) in items.iter().enumerate() {
+        let (keys, positions) = (item.token_ids.len(), item.positions.len());
+        end += 8 * (keys + positions);
+        let own = [("tokens".len(), vec![keys]), ("positions".len(), vec![positions])];
+        let read = hooks.iter().map(|(name, row)| (*name, captures::shape(*row, positions, keys)));
+        for (name, shape) in own.into_iter().chain(read) {
+            end += shape.iter().product::<usize>() * size_of::<f32>();
+            total += ENTRY + digits(index) + name + axes(shape) + 2 * digits(end);
+        }
+    }
+    total
+}
 
 /// The file in pieces, and its length in bytes.
 ///
@@ -57,13 +103,14 @@ pub(crate) fn write(
         }
     }
     let metadata = [("format", FORMAT), ("model", model), ("dtype", dtype.as_str())];
-    let metadata: HashMap<_, _> = metadata.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-    let mut header = serde_json::to_value(Metadata::new(Some(metadata), infos)?)?;
-    // The crate keeps them in no order; sorted, the same capture is the same bytes every time.
-    if let Some(metadata) = header.get_mut("__metadata__").and_then(Value::as_object_mut) {
-        metadata.sort_keys();
-    }
-    let mut header = serde_json::to_vec(&header)?;
+    // The crate keeps these in no order; by themselves and sorted, the same capture is the same bytes every time.
+    let mut header = serde_json::to_vec(&BTreeMap::from([("__metadata__", BTreeMap::from(metadata))]))?;
+    let tensors = serde_json::to_vec(&Metadata::new(None, infos)?)?;
+    // There are always tensors: those of the first prompt's tokens.
+    header.pop();
+    header.push(b',');
+    header.extend_from_slice(tensors.get(1..).unwrap_or_default());
+    drop(tensors);
     // The format pads the header with spaces.
     header.resize(header.len().next_multiple_of(8), b' ');
     let length = 8 + header.len() as u64 + end as u64;
@@ -73,6 +120,7 @@ pub(crate) fn write(
 
 #[cfg(test)]
 mod tests {
+    use millm_plugin_api::{HookPointSpec, RowShape};
     use safetensors::SafeTensors;
 
     use super::{super::pieces::tests::bytes_of, *};
@@ -129,6 +177,23 @@ mod tests {
         for _ in 0..20 {
             assert!(bytes_of(file()).await == first);
         }
+    }
+
+    #[tokio::test]
+    async fn a_header_is_no_longer_than_was_said_and_too_long_a_one_is_refused() {
+        let hook = HookPointSpec::new("blocks.3.hook_resid_post".parse().unwrap(), RowShape::Flat { width: 2 });
+        let spec = ModelSpec { hook_points: vec![hook], ..ModelSpec::default() };
+        let items = |count| vec![item(&[1, 2], &[0, 1]); count];
+        let (few, point) = (items(3000), HookId(0));
+        let prompts = few.iter().map(|item| (item, vec![activation(0, &[2, 2], 0.0)])).collect();
+        let (_, pieces) = write("m", Dtype::Float32, prompts, |_| "blocks.3.hook_resid_post".into()).unwrap();
+        let Piece::Bytes(header) = &pieces[1] else { panic!("{:?}", pieces[1]) };
+        let said = header_bytes(&few, &[point], &spec);
+        assert!(header.len() <= said && said < header.len() * 5 / 4, "{said} for {}", header.len());
+        assert_eq!(check(&few, &[point], &spec), Ok(()));
+        let error = check(&items(10_000), &[point; 200], &spec).unwrap_err();
+        assert_eq!(error.kind, Kind::CaptureTooLarge);
+        assert!(error.message.contains("2020000 tensors"), "{}", error.message);
     }
 
     #[test]

@@ -2,37 +2,25 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::{Path, State, rejection::PathRejection},
-};
-use millm_engine::{Activation, Event, Interventions, LogitLens, Request};
+use axum::Json;
+use millm_engine::{Activation, Interventions, LogitLens, Request};
 use serde_json::Value;
-use tokio::task::spawn_blocking;
+use tokio::runtime::Handle;
 
-use super::envelope;
+use super::{envelope, reading::captured};
 use crate::{
-    app::App,
     certificate::{Certificate, Golden, Reading, examine},
     error::ApiError,
     models::{GOLDEN, Model},
-    openai::{call::refused, generation::failed, models},
+    openai::{call::refused, models::Named},
 };
 
 /// Compares the model with the golden file in its folder when it is first asked for, by way of its engine, and keeps the
 /// result for as long as the model is loaded.
-pub(crate) async fn show(
-    State(app): State<App>,
-    id: Result<Path<String>, PathRejection>,
-) -> Result<Json<Value>, ApiError> {
-    // No id is invalid UTF-8.
-    let Path(id) = id.map_err(|_| models::not_found("", &app.models))?;
-    let model = Arc::clone(models::find(&app.models, &id)?);
+pub(crate) async fn show(Named(model): Named) -> Result<Json<Value>, ApiError> {
     let certified = Arc::clone(&model);
-    let certificate = model.certificate.get_or_try_init(|| async move {
-        spawn_blocking(move || certify(&certified)).await.map_err(|_| ApiError::internal())?
-    });
-    let mut data = serde_json::to_value(certificate.await?).map_err(|_| ApiError::internal())?;
+    let certificate = model.certificate.get(move || certify(&certified)).await?;
+    let mut data = serde_json::to_value(&*certificate).map_err(|_| ApiError::internal())?;
     data["model"] = Value::from(model.id.as_str());
     Ok(envelope::success(data))
 }
@@ -54,17 +42,10 @@ fn certify(model: &Model) -> Result<Certificate, ApiError> {
     }
 }
 
-/// As any other request: in the batch, beside whatever runs.
+/// As any other request: in the batch, beside whatever runs. Only on a blocking thread.
 fn read(model: &Model, reading: &Reading) -> Result<Vec<Activation>, ApiError> {
     let captures = reading.captures.clone();
     let request = Request::reading(reading.tokens.clone(), Interventions::default(), captures, LogitLens::default());
-    let mut events = model.engine.submit(request).map_err(|error| refused(&error, "tokens"))?;
-    while let Some(event) = events.blocking_recv() {
-        match event {
-            Event::Captured(captured) => return Ok(captured.activations),
-            Event::Failed(error) => return Err(failed(&error, false)),
-            Event::Text { .. } | Event::Finished { .. } => {}
-        }
-    }
-    Err(ApiError::internal())
+    let events = model.engine.submit(request).map_err(|error| refused(&error, "tokens"))?;
+    Ok(Handle::current().block_on(captured(events, false, false))?.activations)
 }

@@ -1,5 +1,6 @@
 //! The form of a capture.
 
+use super::query::parameters;
 use crate::{
     error::{ApiError, Kind},
     openai::fields::clip,
@@ -15,16 +16,10 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// Reads the URL's `format`. Whatever is no name of ours is refused, so nothing here needs to be decoded.
-    pub(crate) fn read(query: &str) -> Result<Self, ApiError> {
+    /// Reads the URL's `format`.
+    pub(crate) fn read(query: Option<&str>) -> Result<Self, ApiError> {
         let mut format = Self::Json;
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            if key != "format" {
-                let key = clip(key);
-                let message = format!("Unknown parameter: '{key}' in the URL. There are: format.");
-                return Err(ApiError::at(Kind::UnknownParameter, key, message));
-            }
+        for (_, value) in parameters(query, &["format"])? {
             format = match value {
                 "json" => Self::Json,
                 "safetensors" => Self::Safetensors,
@@ -48,15 +43,15 @@ mod tests {
 
     #[test]
     fn the_format_stands_in_the_url() {
-        assert_eq!(Format::read(""), Ok(Format::Json));
-        assert_eq!(Format::read("format=json"), Ok(Format::Json));
-        assert_eq!(Format::read("format=safetensors"), Ok(Format::Safetensors));
+        assert_eq!(Format::read(None), Ok(Format::Json));
+        assert_eq!(Format::read(Some("format=json")), Ok(Format::Json));
+        assert_eq!(Format::read(Some("format=safetensors")), Ok(Format::Safetensors));
         for (query, kind, param) in [
             ("format=npz", Kind::UnsupportedValue, "format"),
             ("format", Kind::UnsupportedValue, "format"),
             ("fmt=json", Kind::UnknownParameter, "fmt"),
         ] {
-            let error = Format::read(query).unwrap_err();
+            let error = Format::read(Some(query)).unwrap_err();
             assert_eq!((error.kind, error.param.as_deref()), (kind, Some(param)), "{query}");
         }
     }

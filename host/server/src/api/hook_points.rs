@@ -1,28 +1,19 @@
 //! `GET /api/models/{id}/hook_points`: where a model can be read and steered.
 
-use axum::{
-    Json,
-    extract::{Path, State, rejection::PathRejection},
-};
+use axum::Json;
 use millm_plugin_api::{HookPointSpec, ModelSpec, RowSet, RowShape};
 use serde_json::{Value, json};
 
 use super::envelope;
-use crate::{app::App, error::ApiError, openai::models};
+use crate::openai::models::Named;
 
 /// What those should know who come from TransformerLens.
 const NOTE: &str = "hook_normalized is before gain and bias; attn.hook_q, attn.hook_k and attn.hook_v are before \
                     QK-norm and rope.";
 
 /// All hook points of a model, in the order of computation, and those it has not.
-pub(crate) async fn list(
-    State(app): State<App>,
-    id: Result<Path<String>, PathRejection>,
-) -> Result<Json<Value>, ApiError> {
-    // No id is invalid UTF-8.
-    let Path(id) = id.map_err(|_| models::not_found("", &app.models))?;
-    let model = models::find(&app.models, &id)?;
-    Ok(envelope::success(describe(&model.id, model.engine.n_ctx(), model.engine.spec())))
+pub(crate) async fn list(Named(model): Named) -> Json<Value> {
+    envelope::success(describe(&model.id, model.engine.n_ctx(), model.engine.spec()))
 }
 
 fn describe(id: &str, n_ctx: usize, spec: &ModelSpec) -> Value {

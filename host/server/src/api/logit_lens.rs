@@ -3,11 +3,11 @@
 use std::iter;
 
 use axum::{
-    extract::State,
+    extract::{RawQuery, State},
     http::header,
     response::{IntoResponse, Response},
 };
-use millm_engine::{Captured, Captures, LensRow, LensToken, LogitLens};
+use millm_engine::{Captured, Captures, LensRow, LensToken, LogitLens, Request};
 use millm_plugin_api::{HookId, ModelSpec};
 use serde::Serialize;
 
@@ -16,14 +16,16 @@ use super::{
     budget::{Budget, Reservation},
     layers,
     pieces::{self, Piece},
+    query::parameters,
     reading::{Asked, Item, Reading, token_text},
 };
 use crate::{
     app::App,
+    blocking::blocking,
     error::{ApiError, Kind},
     http::JsonBody,
     models::{Model, Models},
-    openai::{call::blocking, fields::Fields},
+    openai::fields::Fields,
 };
 
 /// Rows that the head computes for one request: layers times positions, over all prompts.
@@ -33,8 +35,8 @@ const MAX_ROWS: usize = 65_536;
 #[derive(Debug)]
 struct Call {
     reading: Reading,
+    requests: Vec<Request>,
     points: Vec<HookId>,
-    top: usize,
     reservation: Reservation,
 }
 
@@ -57,7 +59,12 @@ struct Place {
 }
 
 /// Looks through the logit lens.
-pub(crate) async fn create(State(app): State<App>, JsonBody(body): JsonBody) -> Result<Response, ApiError> {
+pub(crate) async fn create(
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+    JsonBody(body): JsonBody,
+) -> Result<Response, ApiError> {
+    parameters(query.as_deref(), &[])?;
     let call = blocking(move || Call::read(&body, &app.models, &app.captures)).await?;
     call.answer().await
 }
@@ -84,13 +91,14 @@ impl Call {
             return Err(ApiError::new(Kind::LensTooLarge, message).with("maximum", MAX_ROWS).with("found", rows));
         }
         let reservation = budget.reserve((rows * (size_of::<LensRow>() + top * size_of::<LensToken>())) as u64)?;
-        Ok(Self { reading, points, top, reservation })
+        let lens = |item: &Item| LogitLens::new(points.clone(), item.positions.clone(), top);
+        let requests = reading.requests(|item| (Captures::default(), lens(item)));
+        Ok(Self { reading, requests, points, reservation })
     }
 
     async fn answer(self) -> Result<Response, ApiError> {
-        let Self { reading, points, top, reservation } = self;
-        let lens = |item: &Item| LogitLens::new(points.clone(), item.positions.clone(), top);
-        let captured = reading.run(|item| (Captures::default(), lens(item))).await?;
+        let Self { reading, requests, points, reservation } = self;
+        let captured = reading.run(requests).await?;
         let body = pieces::body(in_json(reading, captured, points), reservation);
         Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
     }

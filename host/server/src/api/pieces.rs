@@ -1,11 +1,14 @@
 //! Large bodies: written a piece at a time, as fast as the client reads.
 
-use std::fmt;
+use std::{fmt, io, time::Duration};
 
 use axum::body::{Body, Bytes};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::stream;
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::{
+    sync::mpsc::{Sender, channel},
+    task::spawn_blocking,
+};
 
 use super::{budget::Reservation, dtype::Dtype};
 
@@ -34,7 +37,7 @@ struct Writer {
     open: Option<(Piece, usize)>,
     /// Binary numbers on their way to base64; kept for its memory.
     binary: Vec<u8>,
-    /// Given back with the rest, when the last byte is out or the client has left.
+    /// Given back with the rest, when the last byte is out or the client has left, or stands still.
     _reservation: Reservation,
 }
 
@@ -49,20 +52,62 @@ const CHUNK_BYTES: usize = 256 << 10;
 /// Numbers that are written at once. A multiple of three, so that their bytes are whole groups of base64.
 const NUMBERS: usize = 3 << 13;
 
-/// The body that is `pieces` one after the other. Each chunk is made on a blocking thread when the connection asks for
-/// it, so that neither a large answer nor a slow client holds up anybody else. A piece's memory is freed once it is
-/// written.
+/// How long a client may take to make room for a chunk. One that reads nothing would hold memory that others wait for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The body that is `pieces` one after the other. Each chunk is made on a blocking thread when there is room for it, so
+/// that neither a large answer nor a slow client holds up anybody else. A piece's memory is freed once it is written;
+/// all of it once the client has left or stood still for a minute, and then the body ends in an error.
 pub(crate) fn body(pieces: impl Iterator<Item = Piece> + Send + 'static, reservation: Reservation) -> Body {
-    let writer = Writer { pieces: Box::new(pieces), open: None, binary: Vec::new(), _reservation: reservation };
-    Body::from_stream(stream::try_unfold(writer, next_chunk))
+    body_within(PATIENCE, pieces, reservation)
 }
 
-async fn next_chunk(mut writer: Writer) -> Result<Option<(Bytes, Writer)>, JoinError> {
-    let made = spawn_blocking(move || {
-        let chunk = writer.chunk();
-        (!chunk.is_empty()).then(|| (chunk.into(), writer))
-    });
-    made.await
+fn body_within(
+    patience: Duration,
+    pieces: impl Iterator<Item = Piece> + Send + 'static,
+    reservation: Reservation,
+) -> Body {
+    let writer = Writer { pieces: Box::new(pieces), open: None, binary: Vec::new(), _reservation: reservation };
+    let (sender, receiver) = channel(1);
+    tokio::spawn(send(writer, sender, patience));
+    // The end is a message: a body that was given up must not look like a whole one.
+    Body::from_stream(stream::try_unfold(receiver, async |mut receiver| match receiver.recv().await {
+        Some(Message::Chunk(chunk)) => Ok(Some((chunk, receiver))),
+        Some(Message::End) => Ok(None),
+        None => Err(io::Error::other("the body was given up")),
+    }))
+}
+
+#[derive(Debug)]
+enum Message {
+    Chunk(Bytes),
+    End,
+}
+
+/// Sends what the writer has, for as long as somebody takes it.
+async fn send(mut writer: Writer, sender: Sender<Message>, patience: Duration) {
+    loop {
+        let made = spawn_blocking(move || {
+            let chunk = writer.chunk();
+            (!chunk.is_empty()).then_some((chunk, writer))
+        });
+        let message = match made.await {
+            Ok(Some((chunk, rest))) => {
+                writer = rest;
+                Message::Chunk(chunk.into())
+            }
+            Ok(None) => {
+                // Takes little, so it may wait.
+                let _ = sender.send(Message::End).await;
+                return;
+            }
+            // It panicked, and the log has it.
+            Err(_) => return,
+        };
+        if sender.send_timeout(message, patience).await.is_err() {
+            return;
+        }
+    }
 }
 
 impl Writer {
@@ -139,7 +184,35 @@ pub(super) mod tests {
         assert!(budget.reserve(1).is_err());
         axum::body::to_bytes(sent, usize::MAX).await.unwrap();
         drop(body(pieces(), budget.reserve(1).unwrap()));
-        assert!(budget.reserve(1).is_ok());
+        given_back(&budget).await;
         drop(left);
+    }
+
+    /// Waits until there is memory again.
+    async fn given_back(budget: &Budget) {
+        let reserved = async {
+            while budget.reserve(1).is_err() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), reserved).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn memory_is_given_back_when_the_client_stands_still_and_the_body_says_so() {
+        let budget = Budget::new(1);
+        let _held: Vec<_> = (0..3).map(|_| budget.reserve(1).unwrap()).collect();
+        let pieces = (0..9).map(|_| Piece::Base64(vec![0.0; 8 * NUMBERS], Dtype::Float32));
+        let sent = body_within(Duration::from_millis(20), pieces, budget.reserve(1).unwrap());
+        assert!(budget.reserve(1).is_err());
+        given_back(&budget).await;
+        assert!(axum::body::to_bytes(sent, usize::MAX).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_client_may_take_long_over_the_end() {
+        let sent = body_within(Duration::ZERO, [Piece::text("all")].into_iter(), Budget::new(1).reserve(1).unwrap());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(axum::body::to_bytes(sent, usize::MAX).await.unwrap(), "all");
     }
 }

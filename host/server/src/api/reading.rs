@@ -121,23 +121,31 @@ pub(crate) fn token_text(model: &Model, id: u32) -> String {
 }
 
 impl Reading {
-    /// Waits for what `wanted` asks of each prompt, in their order. Whoever drops the future cancels all.
-    pub(crate) async fn run(&self, wanted: impl Fn(&Item) -> (Captures, LogitLens)) -> Result<Vec<Captured>, ApiError> {
-        let submit = |item: &Item| {
+    /// What the engine is to do for `wanted` of each prompt, in their order. There may be thousands, so this belongs on a
+    /// blocking thread.
+    pub(crate) fn requests(&self, wanted: impl Fn(&Item) -> (Captures, LogitLens)) -> Vec<Request> {
+        let request = |item: &Item| {
             let (captures, lens) = wanted(item);
-            let looks = !lens.is_empty();
-            let request = Request::reading(item.token_ids.clone(), self.interventions.clone(), captures, lens);
+            Request::reading(item.token_ids.clone(), self.interventions.clone(), captures, lens)
+        };
+        self.items.iter().map(request).collect()
+    }
+
+    /// Waits for what the `requests` read. Whoever drops the future cancels all.
+    pub(crate) async fn run(&self, requests: Vec<Request>) -> Result<Vec<Captured>, ApiError> {
+        let submit = |request: Request| {
+            let looks = !request.lens.is_empty();
             let events = self.model.engine.submit(request).map_err(|error| refused(&error, self.param))?;
             Ok((events, looks))
         };
-        let submitted = self.items.iter().map(submit).collect::<Result<Vec<_>, _>>()?;
+        let submitted = requests.into_iter().map(submit).collect::<Result<Vec<_>, _>>()?;
         let steered = !self.interventions.is_empty();
         try_join_all(submitted.into_iter().map(|(events, looks)| captured(events, steered, looks))).await
     }
 }
 
-/// What the engine read for one request. `looks`: whether it has a lens.
-async fn captured(mut events: Receiver<Event>, steered: bool, looks: bool) -> Result<Captured, ApiError> {
+/// What the engine read for one request. `steered`, `looks`: whether it has interventions, and a lens.
+pub(crate) async fn captured(mut events: Receiver<Event>, steered: bool, looks: bool) -> Result<Captured, ApiError> {
     let mut found = None;
     while let Some(event) = events.recv().await {
         match event {

@@ -3,7 +3,7 @@
 //! The language is EasySteer's `apply`, as far as it concerns prompts: the union of what is included, minus the union of
 //! what is excluded.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::Value;
 
@@ -26,8 +26,9 @@ enum Rule {
     All,
     /// Wherever one of these stands.
     Tokens(HashSet<u32>),
-    /// Negative ones count from the end.
-    Positions(Vec<(String, i128)>),
+    /// Negative ones count from the end. Each distinct one with the index where it first stands in the list at the
+    /// path: a list may be long, and is held against every prompt.
+    Positions(String, BTreeMap<i128, usize>),
     /// From the first, to before the second.
     Window(String, usize, usize),
 }
@@ -62,7 +63,7 @@ impl Selector {
         let (include, exclude) = match fields.take(key) {
             None => (vec![Rule::All], Vec::new()),
             Some(value @ Value::String(_)) => (vec![all(value, &path)?], Vec::new()),
-            Some(Value::Array(list)) => (vec![positions(list, &path)?], Vec::new()),
+            Some(Value::Array(list)) => (vec![positions(&list, path.clone())?], Vec::new()),
             Some(value @ Value::Object(_)) => rules(Fields::of(value, path.clone())?)?,
             Some(other) => return Err(wrong_type(&path, "an object, an array of positions or 'all'", &other)),
         };
@@ -107,7 +108,7 @@ fn rules(mut fields: Fields) -> Result<(Vec<Rule>, Vec<Rule>), ApiError> {
             into.push(match (index, value) {
                 (0, value) => all(value, &path)?,
                 (1, Value::Array(list)) => self::tokens(&list, &path)?,
-                (2, Value::Array(list)) => positions(list, &path)?,
+                (2, Value::Array(list)) => positions(&list, path)?,
                 (_, Value::Array(list)) => window(&list, path)?,
                 (_, other) => return Err(wrong_type(&path, "an array", &other)),
             });
@@ -133,12 +134,13 @@ fn tokens(list: &[Value], path: &str) -> Result<Rule, ApiError> {
     list.iter().enumerate().map(token).collect::<Result<_, _>>().map(Rule::Tokens)
 }
 
-fn positions(list: Vec<Value>, path: &str) -> Result<Rule, ApiError> {
-    let position = |(index, value)| {
-        let path = format!("{path}[{index}]");
-        integer(&value).ok_or_else(|| wrong_type(&path, "an integer", &value)).map(|number| (path, number))
-    };
-    list.into_iter().enumerate().map(position).collect::<Result<_, _>>().map(Rule::Positions)
+fn positions(list: &[Value], path: String) -> Result<Rule, ApiError> {
+    let mut positions = BTreeMap::new();
+    for (index, value) in list.iter().enumerate() {
+        let position = integer(value).ok_or_else(|| wrong_type(&format!("{path}[{index}]"), "an integer", value))?;
+        positions.entry(position).or_insert(index);
+    }
+    Ok(Rule::Positions(path, positions))
 }
 
 fn window(list: &[Value], path: String) -> Result<Rule, ApiError> {
@@ -170,12 +172,15 @@ impl Rule {
             Self::Tokens(wanted) => {
                 marks.iter_mut().zip(tokens).for_each(|(mark, token)| *mark |= wanted.contains(token));
             }
-            Self::Positions(positions) => {
+            Self::Positions(path, positions) => {
                 let count = tokens.len() as i128;
-                for (path, position) in positions {
+                let beyond = positions.range(..-count).chain(positions.range(count..));
+                if let Some((position, first)) = beyond.min_by_key(|(_, first)| **first) {
+                    return Err(outside(&format!("{path}[{first}]"), *position, -count, prompt, tokens.len()));
+                }
+                for position in positions.keys() {
                     let index = if *position < 0 { count + position } else { *position };
-                    let mark = usize::try_from(index).ok().and_then(|index| marks.get_mut(index));
-                    *mark.ok_or_else(|| outside(path, *position, -count, prompt, tokens.len()))? = true;
+                    marks[index as usize] = true;
                 }
             }
             Self::Window(path, start, end) => match marks.get_mut(*start..*end) {
@@ -217,6 +222,7 @@ mod tests {
             (json!("all"), &[0, 1, 2, 3, 4]),
             (json!([0, -1]), &[0, 4]),
             (json!([3, 3, 1]), &[1, 3]),
+            (json!([4, -1, -5, 0]), &[0, 4]),
             (json!({ "prompt": "all" }), &[0, 1, 2, 3, 4]),
             (json!({ "prompt_tokens": [5, 3, 1000] }), &[1, 3, 4]),
             (json!({ "prompt_positions": [-5, 2] }), &[0, 2]),
@@ -228,6 +234,14 @@ mod tests {
         ] {
             assert_eq!(select(selector.clone()).unwrap(), expected, "{selector}");
         }
+    }
+
+    #[test]
+    fn a_long_list_is_held_against_a_prompt_in_its_distinct_values() {
+        let mut fields = Fields::of(json!({ "positions": vec![0; 100_000] }), String::new()).unwrap();
+        let selector = Selector::read(&mut fields, "positions").unwrap();
+        let rule = Rule::Positions("positions".into(), BTreeMap::from([(0, 0)]));
+        assert_eq!(selector.include, [rule]);
     }
 
     #[test]
@@ -247,6 +261,7 @@ mod tests {
                 "[1]",
                 "position 5 is not in 'prompt', which has 5 tokens. Expected -5 to 4",
             ),
+            (json!([0, 9, 0, -7, 5, 9]), InvalidSelector, "[1]", "position 9 is"),
             (json!({ "prompt_positions": [-6] }), InvalidSelector, ".prompt_positions[0]", "position -6"),
             (
                 json!({ "prompt": "all", "exclude_prompt_positions": [9] }),

@@ -1,10 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use millm_engine::{Activation, Captures};
-use millm_plugin_api::{HookId, ModelSpec};
+use millm_engine::{Activation, Captures, captures};
+use millm_plugin_api::{HookId, HookSite, ModelSpec};
 
 use super::{
-    Certificate, Golden, Greedy, PointCertificate, Reference, Status, Tolerance, compare::Agreement, golden::Prompt,
+    Certificate, Golden, Greedy, PointCertificate, Reference, Status, Tolerance, compare::Agreement, prompt::Prompt,
 };
 
 /// What a comparison asks of a model: activations of a prompt.
@@ -62,27 +62,25 @@ impl<'a> Examination<'a> {
     fn readings(&self) -> Vec<Reading> {
         let mut readings = Vec::new();
         for (index, prompt) in self.golden.prompts.iter().enumerate() {
-            let positions: Vec<usize> = (0..prompt.tokens.len()).collect();
-            let captures = |points: Vec<HookId>| Captures::new(points, positions.clone());
-            let mut portion: Vec<HookId> = Vec::new();
-            let mut compare = |points: Vec<HookId>| {
-                readings.push(Reading {
-                    tokens: prompt.tokens.clone(),
-                    captures: captures(points),
-                    purpose: Purpose::Compare { prompt: index },
-                });
+            let count = prompt.tokens.len();
+            let compare = |points: Vec<HookId>| Reading {
+                tokens: prompt.tokens.clone(),
+                captures: Captures::new(points, (0..count).collect()),
+                purpose: Purpose::Compare { prompt: index },
             };
+            let (mut portion, mut bytes) = (Vec::new(), 0);
             for point in prompt.points.keys() {
-                let grown: Vec<HookId> = portion.iter().copied().chain([*point]).collect();
-                let bytes = captures(grown.clone()).bytes(self.spec, prompt.tokens.len());
-                if bytes > READING_BYTES && !portion.is_empty() {
-                    compare(std::mem::replace(&mut portion, vec![*point]));
-                } else {
-                    portion = grown;
+                let row = self.spec.hook_points[point.0 as usize].row;
+                let more = (captures::shape(row, count, count).iter().product::<usize>() * size_of::<f32>()) as u64;
+                if bytes + more > READING_BYTES && !portion.is_empty() {
+                    readings.push(compare(std::mem::take(&mut portion)));
+                    bytes = 0;
                 }
+                portion.push(*point);
+                bytes += more;
             }
             if !portion.is_empty() {
-                compare(portion);
+                readings.push(compare(portion));
             }
             readings.extend(self.choices(prompt));
         }
@@ -93,7 +91,8 @@ impl<'a> Examination<'a> {
     /// yields them. Where positions turn otherwise in longer sequences, those up to that length are looked at in a
     /// sequence of that length.
     fn choices(&self, prompt: &Prompt) -> Vec<Reading> {
-        let Some(logits) = self.spec.hook_points.iter().position(|hook| hook.point.to_string() == "logits") else {
+        let name = HookSite::LOGITS;
+        let Some(logits) = self.spec.hook_points.iter().position(|hook| hook.point.to_string() == name.as_str()) else {
             return Vec::new();
         };
         let tokens: Vec<u32> = prompt.tokens.iter().chain(&prompt.greedy).copied().collect();
@@ -112,8 +111,8 @@ impl<'a> Examination<'a> {
         match &reading.purpose {
             Purpose::Compare { prompt } => {
                 for activation in activations {
-                    let Some(name) = self.golden.prompts[*prompt].points.get(&activation.point) else { continue };
-                    let agreement = Agreement::of(&activation.data, self.golden.elements(name));
+                    let Some(place) = self.golden.prompts[*prompt].points.get(&activation.point) else { continue };
+                    let agreement = Agreement::of(&activation.data, self.golden.elements(place));
                     let worst =
                         self.agreements.get(&activation.point).map_or(agreement, |known| known.worst(agreement));
                     self.agreements.insert(activation.point, worst);

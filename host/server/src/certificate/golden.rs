@@ -1,9 +1,10 @@
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, ops::Range, path::Path};
 
-use millm_engine::captures;
 use millm_loader::hashes::sha256;
-use millm_plugin_api::{HookId, ModelSpec};
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use millm_plugin_api::ModelSpec;
+use safetensors::{SafeTensors, tensor::Metadata};
+
+use super::prompt::{Prompt, Reader, Tensors};
 
 /// The layout that this version reads.
 const FORMAT: &str = "millm-golden-1";
@@ -15,18 +16,6 @@ pub(crate) struct Golden {
     pub(crate) sha256: String,
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) prompts: Vec<Prompt>,
-}
-
-/// What a golden file holds of one prompt.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Prompt {
-    pub(crate) tokens: Vec<u32>,
-    /// Possibly none.
-    pub(crate) greedy: Vec<u32>,
-    /// The points that were captured, in the order of computation, and the names of their tensors.
-    pub(crate) points: BTreeMap<HookId, String>,
-    /// Names that the model has no hook point for.
-    pub(crate) foreign: Vec<String>,
 }
 
 /// Why a golden file cannot be compared with.
@@ -42,6 +31,10 @@ pub(crate) enum GoldenError {
     ModelType { expected: String, found: String },
     #[error("it has no prompt: the tensor p0.tokens is missing")]
     NoPrompt,
+    #[error("the prompt p{index} has no tokens: the tensor p{index}.tokens is empty")]
+    Empty { index: usize },
+    #[error("the tensor {name} belongs to no prompt: the tensor p{missing}.tokens is missing")]
+    Gap { name: String, missing: usize },
     #[error("the tensor {name} must be {expected}, found {found}")]
     Tensor { name: String, expected: String, found: String },
     #[error("the prompt p{index} has {found} tokens with its continuation, this model's context is {n_ctx}")]
@@ -55,7 +48,7 @@ impl Golden {
     }
 
     fn parse(bytes: Vec<u8>, spec: &ModelSpec) -> Result<Self, GoldenError> {
-        let (_, header) = SafeTensors::read_metadata(&bytes)?;
+        let (length, header) = SafeTensors::read_metadata(&bytes)?;
         let metadata: BTreeMap<String, String> = header.metadata().clone().unwrap_or_default().into_iter().collect();
         let field = |name: &str| metadata.get(name).cloned().unwrap_or_default();
         if field("format") != FORMAT {
@@ -64,91 +57,54 @@ impl Golden {
         if field("model_type") != spec.model_type {
             return Err(GoldenError::ModelType { expected: spec.model_type.clone(), found: field("model_type") });
         }
-        let tensors = SafeTensors::deserialize(&bytes)?;
+        let reader = Reader::new(&bytes, length, spec);
         let mut prompts = Vec::new();
-        while tensors.tensor(&format!("p{}.tokens", prompts.len())).is_ok() {
-            prompts.push(prompt(&tensors, prompts.len(), spec)?);
+        for (index, tensors) in by_prompt(&header) {
+            match tensors.first_key_value() {
+                Some((name, _)) if index != prompts.len() || !tensors.contains_key("tokens") => {
+                    return Err(match prompts.len() {
+                        0 => GoldenError::NoPrompt,
+                        missing => GoldenError::Gap { name: format!("p{index}.{name}"), missing },
+                    });
+                }
+                _ => prompts.push(reader.prompt(index, &tensors)?),
+            }
         }
         if prompts.is_empty() {
             return Err(GoldenError::NoPrompt);
         }
-        drop(tensors);
         Ok(Self { sha256: sha256(&bytes), bytes, metadata, prompts })
     }
 
-    /// The elements of a tensor that was found when the file was read.
-    pub(crate) fn elements(&self, name: &str) -> impl Iterator<Item = f32> {
-        let tensors = SafeTensors::deserialize(&self.bytes).expect("it was read before");
-        let data = tensors.tensor(name).expect("it was found before").data();
-        data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes))
+    /// The elements of a point, by where they are.
+    pub(crate) fn elements(&self, place: &Range<usize>) -> impl Iterator<Item = f32> {
+        self.bytes[place.clone()].as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes))
     }
 }
 
-fn prompt(tensors: &SafeTensors<'_>, index: usize, spec: &ModelSpec) -> Result<Prompt, GoldenError> {
-    let prefix = format!("p{index}.");
-    let mut prompt = Prompt { tokens: tokens(tensors, &format!("{prefix}tokens"), spec)?, ..Prompt::default() };
-    if prompt.tokens.is_empty() {
-        return Err(GoldenError::NoPrompt);
-    }
-    for (name, tensor) in tensors.iter() {
-        let Some(point) = name.strip_prefix(&prefix) else { continue };
-        match point {
-            "tokens" => {}
-            "greedy" => prompt.greedy = tokens(tensors, name, spec)?,
-            // What our own fixtures hold besides.
-            _ if point.starts_with("steered.") => {}
-            _ => match spec.hook_points.iter().position(|hook| hook.point.to_string() == point) {
-                Some(found) => {
-                    let row = spec.hook_points[found].row;
-                    check_shape(name, &tensor, &captures::shape(row, prompt.tokens.len(), prompt.tokens.len()))?;
-                    prompt.points.insert(HookId(found as u32), name.to_owned());
-                }
-                None => prompt.foreign.push(point.to_owned()),
-            },
+/// The tensors of every prompt.
+fn by_prompt(header: &Metadata) -> BTreeMap<usize, Tensors<'_>> {
+    let mut prompts: BTreeMap<usize, Tensors<'_>> = BTreeMap::new();
+    for (name, info) in header.tensors() {
+        let Some((prompt, rest)) = name.split_once('.') else { continue };
+        let index: Option<usize> = prompt.strip_prefix('p').and_then(|index| index.parse().ok());
+        // What merely looks like it, such as p01, is none.
+        if let Some(index) = index.filter(|index| *prompt == format!("p{index}")) {
+            prompts.entry(index).or_default().insert(rest.to_owned(), info);
         }
     }
-    prompt.foreign.sort_unstable();
-    let (found, n_ctx) = (prompt.tokens.len() + prompt.greedy.len(), spec.n_ctx as usize);
-    if found > n_ctx {
-        return Err(GoldenError::TooLong { index, found, n_ctx });
-    }
-    Ok(prompt)
-}
-
-fn check_shape(name: &str, tensor: &TensorView<'_>, shape: &[usize]) -> Result<(), GoldenError> {
-    if tensor.dtype() == Dtype::F32 && tensor.shape() == shape {
-        return Ok(());
-    }
-    Err(GoldenError::Tensor {
-        name: name.to_owned(),
-        expected: format!("F32 of shape {shape:?}"),
-        found: format!("{:?} of shape {:?}", tensor.dtype(), tensor.shape()),
-    })
-}
-
-fn tokens(tensors: &SafeTensors<'_>, name: &str, spec: &ModelSpec) -> Result<Vec<u32>, GoldenError> {
-    let tensor = tensors.tensor(name)?;
-    let wrong = |found: String| GoldenError::Tensor {
-        name: name.to_owned(),
-        expected: format!("I64 of one dimension, each from 0 to {}", spec.d_vocab - 1),
-        found,
-    };
-    if tensor.dtype() != Dtype::I64 || tensor.shape().len() != 1 {
-        return Err(wrong(format!("{:?} of shape {:?}", tensor.dtype(), tensor.shape())));
-    }
-    let token = |bytes: &[u8; 8]| {
-        let token = i64::from_le_bytes(*bytes);
-        u32::try_from(token).ok().filter(|token| *token < spec.d_vocab).ok_or_else(|| wrong(token.to_string()))
-    };
-    tensor.data().as_chunks().0.iter().map(token).collect()
+    prompts
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
 
-    use millm_plugin_api::{HookPointSpec, RowShape};
-    use safetensors::tensor::serialize;
+    use millm_plugin_api::{HookId, HookPointSpec, RowShape};
+    use safetensors::{
+        Dtype,
+        tensor::{TensorView, serialize},
+    };
 
     use super::*;
 
@@ -201,7 +157,7 @@ mod tests {
         assert_eq!(golden.prompts.len(), 2);
         assert_eq!((golden.prompts[0].points.len(), golden.prompts[0].greedy.len()), (2, 2));
         assert_eq!(golden.prompts[0].foreign, ["blocks.1.hook_z"]);
-        assert_eq!(golden.elements("p0.hook_embed").collect::<Vec<_>>(), [0.0; 4]);
+        assert_eq!(golden.elements(&golden.prompts[0].points[&HookId(0)]).collect::<Vec<_>>(), [0.0; 4]);
     }
 
     #[test]
@@ -210,6 +166,13 @@ mod tests {
         assert!(message("other", "toy", &[tokens]).contains("\"other\", expected \"millm-golden-1\""));
         assert!(message(FORMAT, "gpt2", &[tokens]).contains("model_type \"gpt2\", this one is of \"toy\""));
         assert!(message(FORMAT, "toy", &[("p1.tokens", Dtype::I64, &[2])]).contains("p0.tokens is missing"));
+        assert!(message(FORMAT, "toy", &[]).contains("p0.tokens is missing"));
+        for (name, missing) in [("p2.tokens", 1), ("p1.hook_embed", 1), ("p7.x", 1)] {
+            let gap = message(FORMAT, "toy", &[tokens, (name, Dtype::I64, &[1])]);
+            assert!(gap.contains(&format!("{name} belongs to no prompt: the tensor p{missing}.tokens")), "{gap}");
+        }
+        let empty = message(FORMAT, "toy", &[tokens, ("p1.tokens", Dtype::I64, &[0])]);
+        assert!(empty.contains("the tensor p1.tokens is empty"), "{empty}");
         let shape = message(FORMAT, "toy", &[tokens, ("p0.hook_embed", Dtype::F32, &[2, 3])]);
         assert!(shape.contains("p0.hook_embed must be F32 of shape [2, 2], found F32 of shape [2, 3]"), "{shape}");
         assert!(message(FORMAT, "toy", &[("p0.tokens", Dtype::F32, &[2])]).contains("found F32 of shape [2]"));

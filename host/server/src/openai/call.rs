@@ -8,7 +8,6 @@ use axum::{
 };
 use futures_util::{StreamExt, stream};
 use millm_engine::{Captures, Interventions, LogitLens, Request, SubmitError};
-use tokio::task::spawn_blocking;
 
 use super::{
     fields::Fields,
@@ -112,13 +111,6 @@ fn budget(endpoint: Endpoint, n_ctx: usize, prompt: usize, asked: Option<usize>)
     // Clients recognise the beginning of this sentence.
     let message = format!("This model's maximum context length is {n_ctx} tokens. However, {problem}");
     Err(ApiError::at(Kind::ContextLength, what, message))
-}
-
-/// Runs `read`, which parses and tokenizes for as long as the body is large, apart from the connections.
-pub(crate) async fn blocking<T: Send + 'static>(
-    read: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
-) -> Result<T, ApiError> {
-    spawn_blocking(read).await.unwrap_or_else(|_| Err(ApiError::internal()))
 }
 
 impl Call {

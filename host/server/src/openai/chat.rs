@@ -4,7 +4,7 @@ use axum::{extract::State, response::Response};
 use millm_text::{ChatInput, TemplateError};
 
 use super::{
-    call::{self, Call, Common},
+    call::{Call, Common},
     fields::Fields,
     ignored::Ignored,
     messages,
@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     app::App,
+    blocking::blocking,
     error::{ApiError, Kind},
     http::JsonBody,
     models::{Model, Models},
@@ -19,7 +20,7 @@ use crate::{
 
 /// Answers a chat.
 pub(crate) async fn create(State(app): State<App>, JsonBody(body): JsonBody) -> Result<Response, ApiError> {
-    call::blocking(move || read(&body, &app.models)).await?.answer().await
+    blocking(move || read(&body, &app.models)).await?.answer().await
 }
 
 fn read(body: &[u8], models: &Models) -> Result<Call, ApiError> {

@@ -3,7 +3,7 @@
 use axum::{extract::State, response::Response};
 
 use super::{
-    call::{self, Call, Common},
+    call::{Call, Common},
     fields::Fields,
     ignored::Ignored,
     output::Output,
@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     app::App,
+    blocking::blocking,
     error::{ApiError, Kind},
     http::JsonBody,
     models::Models,
@@ -22,7 +23,7 @@ const MAX_CHOICES: usize = 2048;
 
 /// Completes prompts.
 pub(crate) async fn create(State(app): State<App>, JsonBody(body): JsonBody) -> Result<Response, ApiError> {
-    call::blocking(move || read(&body, &app.models)).await?.answer().await
+    blocking(move || read(&body, &app.models)).await?.answer().await
 }
 
 fn read(body: &[u8], models: &Models) -> Result<Call, ApiError> {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, State, rejection::PathRejection},
+    extract::{FromRequestParts, Path, State},
+    http::request::Parts,
 };
 use serde_json::{Value, json};
 
@@ -22,13 +23,23 @@ pub(crate) async fn list(State(app): State<App>) -> Json<Value> {
 }
 
 /// One model. Its id may hold slashes, encoded or not.
-pub(crate) async fn retrieve(
-    State(app): State<App>,
-    id: Result<Path<String>, PathRejection>,
-) -> Result<Json<Value>, ApiError> {
-    // No id is invalid UTF-8.
-    let Path(id) = id.map_err(|_| not_found("", &app.models))?;
-    find(&app.models, &id).map(|model| Json(describe(model)))
+pub(crate) async fn retrieve(Named(model): Named) -> Json<Value> {
+    Json(describe(&model))
+}
+
+/// The model whose id is in the URL.
+#[derive(Clone, Debug)]
+pub(crate) struct Named(pub(crate) Arc<Model>);
+
+impl FromRequestParts<App> for Named {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        // No id is invalid UTF-8.
+        let path = Path::<String>::from_request_parts(parts, app).await;
+        let Path(id) = path.map_err(|_| not_found("", &app.models))?;
+        find(&app.models, &id).map(|model| Self(Arc::clone(model)))
+    }
 }
 
 /// The model that a request calls `id`.
