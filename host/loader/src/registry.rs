@@ -155,6 +155,11 @@ impl Registry {
 fn read_model_type(folder: &Path) -> Result<String, ModelError> {
     let path = folder.join("config.json");
     let error = |message: String| ModelError::Config { path: path.clone(), message };
+    let metadata = fs::metadata(&path).map_err(|io| error(io.to_string()))?;
+    if !metadata.is_file() {
+        // Reading a pipe or a device might never end.
+        return Err(error("it is not a file".into()));
+    }
     let text = fs::read_to_string(&path).map_err(|io| error(io.to_string()))?;
     let config: serde_json::Value = serde_json::from_str(&text).map_err(|json| error(json.to_string()))?;
     match config.get("model_type") {

@@ -23,6 +23,8 @@ pub(crate) struct Golden {
 pub(crate) enum GoldenError {
     #[error("cannot read it: {0}")]
     Io(#[from] std::io::Error),
+    #[error("it is not a file")]
+    NotAFile,
     #[error("not a safetensors file: {0}")]
     Malformed(#[from] safetensors::SafeTensorError),
     #[error("its format is {0:?}, expected {FORMAT:?}")]
@@ -44,6 +46,10 @@ pub(crate) enum GoldenError {
 impl Golden {
     /// Reads the file and holds every tensor of it against `spec`.
     pub(crate) fn read(path: &Path, spec: &ModelSpec) -> Result<Self, GoldenError> {
+        if !fs::metadata(path)?.is_file() {
+            // Reading a pipe or a device might never end.
+            return Err(GoldenError::NotAFile);
+        }
         Self::parse(fs::read(path)?, spec)
     }
 
