@@ -3,7 +3,7 @@ use millm_transformer::{Checkpoint, Config, Transformer};
 
 use crate::family::Family;
 
-/// Models of Llama's shape: pre-norm RMS norms, rotary attention with shared key/value heads, a gated SiLU MLP.
+/// Models of Llama's shape: pre-norm RMS norms, rotary attention with shared key/value heads, a gated MLP.
 #[derive(Clone, Copy, Debug)]
 pub struct Llama;
 

@@ -1,7 +1,7 @@
 //! One block, hooked.
 
 use millm_kernels::{Span, activate, activate_mul, attention, attention_scores, softmax_rows};
-use millm_plugin_api::{Batch, Hooks, Result};
+use millm_plugin_api::{Batch, HookId, Hooks, Result};
 
 use crate::{
     network::Network,
@@ -115,7 +115,7 @@ impl BlockRun<'_, '_> {
     fn look_at_scores(&mut self) -> Result<()> {
         let sites = [Site::AttnScores, Site::Pattern];
         let [scores, pattern] = sites.map(|site| self.network.sites.of_block(self.layer, site));
-        let wanted = |id: Option<millm_plugin_api::HookId>| id.filter(|id| self.hooks.wants(*id));
+        let wanted = |id: Option<HookId>| id.filter(|id| self.hooks.wants(*id));
         let (scores, pattern) = (wanted(scores), wanted(pattern));
         if scores.is_none() && pattern.is_none() {
             return Ok(());

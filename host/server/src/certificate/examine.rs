@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use millm_engine::{Activation, Captures, captures};
+use millm_engine::{Activation, Captures};
 use millm_plugin_api::{HookId, HookSite, ModelSpec};
 
 use super::{
@@ -70,8 +70,7 @@ impl<'a> Examination<'a> {
             };
             let (mut portion, mut bytes) = (Vec::new(), 0);
             for point in prompt.points.keys() {
-                let row = self.spec.hook_points[point.0 as usize].row;
-                let more = (captures::shape(row, count, count).iter().product::<usize>() * size_of::<f32>()) as u64;
+                let more = Captures::new(vec![*point], (0..count).collect()).bytes(self.spec, count);
                 if bytes + more > READING_BYTES && !portion.is_empty() {
                     readings.push(compare(std::mem::take(&mut portion)));
                     bytes = 0;
