@@ -2,7 +2,8 @@
 
 use std::{
     env,
-    path::{Path, PathBuf},
+    ffi::OsStr,
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -21,7 +22,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
 }
 
 /// [`run`] with environment variables.
-pub(crate) fn run_with(arguments: &[&str], variables: &[(&str, &Path)]) -> Result<()> {
+pub(crate) fn run_with(arguments: &[&str], variables: &[(&str, &OsStr)]) -> Result<()> {
     let status = command(arguments).envs(variables.iter().copied()).status().context("cannot run cargo")?;
     ensure!(status.success(), "`cargo {}` failed", arguments.join(" "));
     Ok(())

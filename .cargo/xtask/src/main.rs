@@ -5,6 +5,7 @@
 
 mod bundle;
 mod cargo;
+mod postgres;
 
 use std::{
     env,
@@ -50,5 +51,7 @@ fn test(filter: &[String]) -> Result<()> {
     bundle::fixtures(&folder)?;
     let mut arguments = vec!["test", "--release", "--workspace"];
     arguments.extend(filter.iter().map(String::as_str));
-    cargo::run_with(&arguments, &[("MILLM_BUNDLE", &folder)])
+    let postgres = postgres::Server::start()?;
+    let url = postgres.url();
+    cargo::run_with(&arguments, &[("MILLM_BUNDLE", folder.as_os_str()), ("MILLM_TEST_POSTGRES", url.as_ref())])
 }
