@@ -3,22 +3,22 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
-    env,
-    ffi::OsString,
     fs::{self, OpenOptions},
     io::Write,
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
 };
 
 use millm_tests::{
     Server,
-    folders::{copy_files, workspace},
+    folders::{bundle, copy_files, workspace},
+    outside,
     server::refused,
 };
 
 /// How the tutorial calls the clone, and the program in it.
 const CLONE: &str = "../millm";
+const PROGRAM: &str = "../millm/target/release/millm ";
 const SERVE: &str = "../millm/target/release/millm serve ";
 
 /// One fenced block.
@@ -60,20 +60,13 @@ fn example(name: &str) -> String {
     fs::read_to_string(workspace().join("examples/plugins/bigram").join(name)).unwrap()
 }
 
-/// `sh` as a reader of the tutorial has it, but offline.
-fn shell(folder: &Path, commands: &str) -> (String, String) {
+/// `sh` as a reader of the tutorial has it, but offline, and with a data folder of its own.
+fn shell(folder: &Path, data: &Path, commands: &str) -> (String, String) {
+    let program = format!("{} ", bundle().join("millm").display());
     let mut command = Command::new("sh");
-    command.args(["-e", "-c", commands]).current_dir(folder);
-    // The cargo that runs this test, with its rustc beside it.
-    let cargo = env::var_os("CARGO").map(PathBuf::from).unwrap_or_default();
-    let path = env::var_os("PATH").unwrap_or_default();
-    let folders = cargo.parent().map(Path::to_owned).into_iter().chain(env::split_paths(&path));
-    let path: OsString = env::join_paths(folders).unwrap();
-    command.env("PATH", path).env("CARGO_NET_OFFLINE", "true").env_remove("CARGO_TARGET_DIR");
-    // Compiled dependencies are taken from, and left to, the workspace's cache. They are the same only in its profile.
-    let build_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    command.env("CARGO_BUILD_BUILD_DIR", build_dir);
-    command.env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+    command.args(["-e", "-c", &commands.replace(PROGRAM, &program)]).current_dir(folder);
+    command.env("MILLM_DATA_DIR", data);
+    outside::configure(&mut command, env!("CARGO_TARGET_TMPDIR"));
     let output = command.output().unwrap();
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
@@ -89,13 +82,15 @@ fn its_files_are_those_of_the_example() {
     let lines = example("src/lib.rs").lines().count();
     assert!(lines < 200, "the whole plugin was to be under 200 lines, not {lines}");
     // The workspace's own check does not see it.
-    shell(&workspace().join("examples/plugins/bigram"), "cargo fmt --check");
+    shell(&workspace().join("examples/plugins/bigram"), Path::new(""), "cargo fmt --check");
 }
 
 #[test]
 fn its_commands_make_a_plugin_that_answers_as_shown_and_can_be_steered() {
     let temporary = tempfile::tempdir().unwrap();
     let mut folder = temporary.path().to_owned();
+    // What is trusted in the shell must be known to the server.
+    let data = temporary.path().join("data");
     let clone = workspace().to_str().unwrap().to_owned();
     let mut server: Option<Server> = None;
     let mut answers = Vec::new();
@@ -115,17 +110,19 @@ fn its_commands_make_a_plugin_that_answers_as_shown_and_can_be_steered() {
             Block::Shell(commands, None) if commands.starts_with(SERVE) => {
                 let arguments: Vec<String> =
                     commands[SERVE.len()..].split_whitespace().map(|word| word.replace(CLONE, &clone)).collect();
-                server = Some(Server::start_with(|command| command.args(arguments).current_dir(&folder)));
+                server = Some(Server::start_with(|command| {
+                    command.args(arguments).current_dir(&folder).env("MILLM_DATA_DIR", &data)
+                }));
             }
             Block::Shell(commands, Some(shown)) => {
                 let server = server.as_ref().expect("the tutorial starts millm before it asks");
                 assert!(commands.contains("http://127.0.0.1:8080/"), "{commands}");
-                let (answer, _) = shell(&folder, &commands.replace("http://127.0.0.1:8080", server.base()));
+                let (answer, _) = shell(&folder, &data, &commands.replace("http://127.0.0.1:8080", server.base()));
                 assert_eq!(answer.trim(), shown.trim(), "{commands}");
                 answers.push((commands.contains("\"hook_point\": \"hook_embed\""), answer));
             }
             Block::Shell(commands, None) => {
-                let (_, said) = shell(&folder, &commands);
+                let (_, said) = shell(&folder, &data, &commands);
                 assert!(!said.contains("generated "), "the compiler warns: {said}");
                 if commands.contains("cd bigram\n") {
                     folder = folder.join("bigram");
@@ -140,11 +137,11 @@ fn its_commands_make_a_plugin_that_answers_as_shown_and_can_be_steered() {
     };
     assert_ne!(plain, steered);
     server.expect("the tutorial starts millm").wait_for_log("plugin loaded name=\"bigram\"");
-    says_what_it_expected_and_found(&folder);
+    says_what_it_expected_and_found(&folder, &data);
 }
 
 /// The plugin in `folder`, given weights that are not those of the config. Not a test of its own, since it needs the build.
-fn says_what_it_expected_and_found(folder: &Path) {
+fn says_what_it_expected_and_found(folder: &Path, data: &Path) {
     let model = folder.join("other-model");
     copy_files(&workspace().join("examples/plugins/bigram/tiny-bigram"), &model);
     let config = fs::read_to_string(model.join("config.json")).unwrap();
@@ -154,7 +151,15 @@ fn says_what_it_expected_and_found(folder: &Path) {
     ] {
         let changed = config.replace("\"hidden_size\": 11", &format!("\"hidden_size\": {size}"));
         fs::write(model.join("config.json"), changed).unwrap();
-        let said = refused(&[Path::new("--plugin-dir"), &folder.join("plugins"), Path::new("--model"), &model]);
+        let plugins = folder.join("plugins");
+        let said = refused(&[
+            Path::new("--plugin-dir"),
+            &plugins,
+            Path::new("--data-dir"),
+            data,
+            Path::new("--model"),
+            &model,
+        ]);
         assert!(said.contains(message), "{said}");
     }
 }

@@ -7,8 +7,9 @@
 /// }
 /// ```
 ///
-/// `name` is what `plugin.toml` and messages call the plugin. `architectures` are expressions whose types implement
-/// [`Architecture`](crate::Architecture). Use it once, in the crate root.
+/// `name` is what `plugin.toml` and messages call the plugin: 1 to 64 of `a-z`, `0-9`, `_` and `-`. The host refuses a
+/// plugin whose `plugin.toml` states another name, or another version than that of the crate. `architectures` are
+/// expressions whose types implement [`Architecture`](crate::Architecture). Use it once, in the crate root.
 #[macro_export]
 macro_rules! export_plugin {
     (name: $name:literal, architectures: [$($architecture:expr),* $(,)?] $(,)?) => {
@@ -19,6 +20,8 @@ macro_rules! export_plugin {
                 cfg!(panic = "unwind"),
                 "a plugin needs panic = \"unwind\": with \"abort\" its panics would end the server"
             );
+            const _: () =
+                assert!($crate::note::is_name($name), "a plugin's name must be 1 to 64 of a-z, 0-9, _ and -");
             const PARTS: &[&str] = &$crate::note::parts!($name);
 
             // Its own section, so that the host can read it without running any code of this file.

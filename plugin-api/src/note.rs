@@ -28,6 +28,19 @@ pub fn compatible(host: &str, plugin: &str) -> bool {
     significant(host).is_some_and(|host| significant(plugin) == Some(host))
 }
 
+/// Whether `name` can be that of a plugin: 1 to 64 of `a-z`, `0-9`, `_` and `-`, since it stands in URLs and in paths.
+pub const fn is_name(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        if !matches!(bytes[at], b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-') {
+            return false;
+        }
+        at += 1;
+    }
+    !bytes.is_empty() && bytes.len() <= 64
+}
+
 /// The pieces of a note. Expanded in the plugin's crate, whose version it takes.
 #[doc(hidden)]
 #[macro_export]
@@ -94,6 +107,16 @@ mod tests {
         }
         for nonsense in ["", "0", "x.1", "0.x"] {
             assert!(!compatible("0.1.0", nonsense) && !compatible(nonsense, nonsense), "{nonsense:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_can_stand_in_a_url() {
+        for good in ["a", "gpt-2_x", &"x".repeat(64)] {
+            assert!(is_name(good), "{good:?}");
+        }
+        for bad in ["", "A", "a b", "a/b", "..", "ä", "a\n", "a%2f", &"x".repeat(65)] {
+            assert!(!is_name(bad), "{bad:?}");
         }
     }
 

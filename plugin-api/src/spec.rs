@@ -1,8 +1,9 @@
 //! What a model says about itself, and what it is loaded from.
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 use crate::{
+    error::{ErrorKind, PluginError, Result},
     hook::{HookPattern, HookPoint},
     tensor::DType,
 };
@@ -153,10 +154,43 @@ pub struct ModelFiles {
     pub folder: PathBuf,
 }
 
+impl ModelFiles {
+    /// The bytes of the file called `name`.
+    ///
+    /// # Errors
+    ///
+    /// `IO`, with the file's path and what the system says. A pipe or a device, which might never end, is no file.
+    pub fn read(&self, name: &str) -> Result<Vec<u8>> {
+        let path = self.folder.join(name);
+        let error = |message: String| PluginError::new(ErrorKind::IO, message);
+        let unreadable = |cause| error(format!("cannot read {}", path.display())).caused_by(&cause);
+        if !fs::metadata(&path).map_err(unreadable)?.is_file() {
+            return Err(error(format!("{} is not a file", path.display())));
+        }
+        fs::read(&path).map_err(unreadable)
+    }
+}
+
 /// How to load a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadOptions {
     /// Upper bound on the memory for KV pages, in bytes. Where it does not hold one sequence of the context that the
     /// config allows, [`ModelSpec::n_ctx`] is what it does hold.
     pub kv_bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_a_model_is_read_or_the_error_says_which() {
+        let files = ModelFiles { folder: env!("CARGO_MANIFEST_DIR").into() };
+        assert!(files.read("Cargo.toml").unwrap().starts_with(b"[package]"));
+        for (name, expected) in [("absent.json", "absent.json: No such file"), ("src", "src is not a file")] {
+            let error = files.read(name).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::IO);
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+    }
 }

@@ -1,7 +1,8 @@
 //! What users run: the binary, the plugins and the demo model side by side.
 
 use std::{
-    fs,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -54,19 +55,31 @@ fn install(plugins: &[(String, PathBuf)], libraries: &Path, into: &Path) -> Resu
     if into.exists() {
         fs::remove_dir_all(into)?;
     }
+    make_folder(into)?;
     let mut sums = String::new();
     for (name, source) in plugins {
         let entry = Manifest::read(source)?.entry;
         let folder = into.join(name);
-        fs::create_dir_all(&folder)?;
-        fs::copy(source.join("plugin.toml"), folder.join("plugin.toml"))?;
+        make_folder(&folder)?;
         let library = libraries.join(&entry);
         let bytes = fs::read(&library).with_context(|| format!("cannot read {}", library.display()))?;
-        fs::write(folder.join(&entry), &bytes)?;
+        write(&folder.join("plugin.toml"), &fs::read(source.join("plugin.toml"))?)?;
+        write(&folder.join(&entry), &bytes)?;
         sums += &format!("{}  {name}/{entry}\n", hashes::sha256(&bytes));
     }
-    fs::write(into.join(hashes::FILE_NAME), sums)?;
-    Ok(())
+    write(&into.join(hashes::FILE_NAME), sums.as_bytes())
+}
+
+/// Makes a folder that only we can change, whatever the umask allows: plugins that others could change are refused.
+fn make_folder(path: &Path) -> Result<()> {
+    fs::create_dir_all(path)?;
+    Ok(fs::set_permissions(path, Permissions::from_mode(0o755))?)
+}
+
+/// Writes a file that only we can change.
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    fs::write(path, bytes)?;
+    Ok(fs::set_permissions(path, Permissions::from_mode(0o644))?)
 }
 
 /// Copies a folder with everything in it, in place of what was there.

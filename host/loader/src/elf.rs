@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use millm_plugin_api::note;
+use millm_plugin_api::{loaded::LoadedPlugin, note};
 use object::{Architecture, Object, ObjectKind, ObjectSection, ObjectSymbol};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use crate::error::Rejection;
+use crate::rejection::Rejection;
 
 /// The note that `export_plugin!` puts into a library. See [`note`].
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 pub struct Note {
     /// The plugin API version it was built for.
     pub api: String,
@@ -23,37 +23,53 @@ pub struct Note {
     pub target: String,
 }
 
-/// Checks that `bytes` are a plugin library for this machine and this API version. `path` is for messages.
-///
-/// # Errors
-///
-/// [`Rejection::NotAPlugin`] or [`Rejection::ApiVersion`].
-pub fn check(path: &Path, bytes: &[u8]) -> Result<Note, Rejection> {
-    let refuse = |reason: String| Rejection::NotAPlugin { path: path.to_owned(), reason };
-    let file = object::File::parse(bytes).map_err(|error| refuse(error.to_string()))?;
-    if file.kind() != ObjectKind::Dynamic {
-        return Err(refuse("it is not a shared object".into()));
+impl Note {
+    /// Reads the note of a library that is one for this machine and has a root module. `path` is for messages.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection::NotAPlugin`].
+    pub(crate) fn read(path: &Path, bytes: &[u8]) -> Result<Self, Rejection> {
+        find(bytes).map_err(|reason| Rejection::NotAPlugin { path: path.to_owned(), reason })
     }
+
+    /// Refuses a plugin of another API version.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection::ApiVersion`].
+    pub(crate) fn check_api(&self, path: &Path) -> Result<(), Rejection> {
+        if note::compatible(note::API_VERSION, &self.api) {
+            return Ok(());
+        }
+        Err(Rejection::ApiVersion {
+            name: self.name.clone(),
+            path: path.to_owned(),
+            found: self.api.clone(),
+            expected: note::API_VERSION,
+        })
+    }
+}
+
+fn find(bytes: &[u8]) -> Result<Note, String> {
+    let file = object::File::parse(bytes).map_err(|error| error.to_string())?;
     let here = if cfg!(target_arch = "x86_64") { Architecture::X86_64 } else { Architecture::Aarch64 };
     if file.architecture() != here {
-        return Err(refuse(format!("it is for {:?}, this machine is {here:?}", file.architecture())));
+        return Err(format!("it is for {:?}, this machine is {here:?}", file.architecture()));
     }
-    let section = file.section_by_name(note::SECTION).ok_or_else(|| refuse(format!("it has no {}", note::SECTION)))?;
-    let data = section.data().map_err(|error| refuse(error.to_string()))?;
-    let json = data.strip_prefix(note::MAGIC).ok_or_else(|| refuse("its note does not begin as one".into()))?;
-    let note: Note =
-        serde_json::from_slice(json).map_err(|error| refuse(format!("its note cannot be read: {error}")))?;
-    let symbol = millm_plugin_api::loaded::LoadedPlugin::SYMBOL.trim_end_matches('\0');
+    if !file.is_64() || !file.is_little_endian() {
+        return Err("it is not a 64-bit little-endian object".into());
+    }
+    if file.kind() != ObjectKind::Dynamic {
+        return Err("it is not a shared object".into());
+    }
+    let section = file.section_by_name(note::SECTION).ok_or_else(|| format!("it has no {}", note::SECTION))?;
+    let data = section.data().map_err(|error| error.to_string())?;
+    let json = data.strip_prefix(note::MAGIC).ok_or("its note does not begin as one")?;
+    let note = serde_json::from_slice(json).map_err(|error| format!("its note cannot be read: {error}"))?;
+    let symbol = LoadedPlugin::SYMBOL.trim_end_matches('\0');
     if !file.dynamic_symbols().any(|found| found.name() == Ok(symbol) && found.is_definition()) {
-        return Err(refuse("it exports no root module".into()));
-    }
-    if !note::compatible(note::API_VERSION, &note.api) {
-        return Err(Rejection::ApiVersion {
-            name: note.name,
-            path: path.to_owned(),
-            found: note.api,
-            expected: note::API_VERSION,
-        });
+        return Err("it exports no root module".into());
     }
     Ok(note)
 }
@@ -68,10 +84,10 @@ mod tests {
         for (bytes, expected) in
             [(&b"#!/bin/sh\n"[..], "not a plugin"), (&b""[..], "not a plugin"), (&this_test[..1000], "not a plugin")]
         {
-            let message = check(Path::new("lib.so"), bytes).unwrap_err().to_string();
+            let message = Note::read(Path::new("lib.so"), bytes).unwrap_err().to_string();
             assert!(message.contains(expected) && message.contains("lib.so"), "{message}");
         }
-        let message = check(Path::new("lib.so"), &this_test).unwrap_err().to_string();
+        let message = Note::read(Path::new("lib.so"), &this_test).unwrap_err().to_string();
         assert!(message.contains(note::SECTION), "{message}");
     }
 }

@@ -1,92 +1,57 @@
-//! Why a plugin, or a model, was refused.
+//! How calls of the [`Registry`](crate::Registry) fail.
 
 use std::{io, path::PathBuf};
 
-use millm_plugin_api::{PluginError, loaded::OpenError};
+use millm_plugin_api::PluginError;
 
-/// Why a folder is not a plugin that this host runs.
+use crate::{copies::CopiesError, rejection::Rejection};
+
+/// Why a registry could not be opened.
 #[derive(Debug, thiserror::Error)]
-pub enum Rejection {
-    /// A file could not be read.
-    #[error("cannot read {path}: {error}")]
-    Io {
-        /// Which file.
+pub enum RegistryError {
+    /// A folder that was given by name cannot be listed.
+    #[error("cannot list the plugins in {path}: {error}")]
+    Folder {
+        /// Which folder.
         path: PathBuf,
         /// What the system said.
         error: io::Error,
     },
-    /// `plugin.toml` does not say what it should.
-    #[error("{path}: {message}")]
-    Manifest {
-        /// The manifest.
-        path: PathBuf,
-        /// What is wrong, with its line.
-        message: String,
-    },
-    /// The library's hash is not on the list of trusted ones.
-    #[error("{path} is not trusted: its SHA-256 {found} is not the one in {list}")]
-    Untrusted {
-        /// The library.
-        path: PathBuf,
-        /// The list that should name it.
-        list: PathBuf,
-        /// What the file hashes to.
-        found: String,
-    },
-    /// The library is no ELF shared object, or none for this machine.
-    #[error("{path} is not a plugin: {reason}")]
-    NotAPlugin {
-        /// The library.
-        path: PathBuf,
-        /// What was found instead.
-        reason: String,
-    },
-    /// The library was built for another version of the plugin API.
-    #[error(
-        "plugin {name:?} was built for plugin API {found}, this host speaks {expected} ({path}); rebuild it against \
-         millm-plugin-api {expected}"
-    )]
-    ApiVersion {
-        /// The plugin's name in its own note.
+    /// There is no place for the private copies.
+    #[error(transparent)]
+    Copies(#[from] CopiesError),
+}
+
+/// Why a plugin was not enabled, disabled or reloaded. What ran before still runs.
+#[derive(Debug, thiserror::Error)]
+pub enum ManageError {
+    /// No plugin has that name.
+    #[error("there is no plugin named {name:?}")]
+    NotFound {
+        /// What was asked for.
         name: String,
-        /// The library.
-        path: PathBuf,
-        /// The API version it was built for.
-        found: String,
-        /// The API version of this host.
-        expected: &'static str,
     },
-    /// The system's loader refused the library.
-    #[error("cannot open {path}: {message}")]
-    Open {
-        /// The library.
-        path: PathBuf,
-        /// What the loader said.
-        message: String,
-    },
-    /// The library is open and does not fit.
-    #[error("{path}: {error}")]
-    Incompatible {
-        /// The library.
-        path: PathBuf,
-        /// In which way.
-        error: OpenError,
-    },
-    /// The plugin's own start-up code failed.
-    #[error("{path}: {error}")]
-    Failed {
-        /// The library.
-        path: PathBuf,
-        /// What it said.
-        error: PluginError,
-    },
-    /// A plugin found earlier has the same name.
-    #[error("a plugin named {name:?} was found before, in {first}")]
-    Duplicate {
-        /// The name.
+    /// A disabled plugin is not reloaded: its code would run.
+    #[error("plugin {name:?} is disabled; enable it first")]
+    Disabled {
+        /// Which plugin.
         name: String,
-        /// The folder of the one that is used.
-        first: PathBuf,
+    },
+    /// Libraries are never unloaded, so every reload takes memory for good.
+    #[error("{superseded} old images of plugin {name:?} are in memory; restart the server to load another")]
+    TooManyImages {
+        /// Which plugin.
+        name: String,
+        /// Images that no new model uses.
+        superseded: usize,
+    },
+    /// A check failed, or the plugin's start-up code.
+    #[error("plugin {name:?} was refused: {reason}")]
+    Refused {
+        /// Which plugin.
+        name: String,
+        /// Why.
+        reason: Rejection,
     },
 }
 
@@ -102,12 +67,22 @@ pub enum ModelError {
         message: String,
     },
     /// No plugin loads models of this type.
-    #[error("no plugin loads model_type {model_type:?}; there are: {known}")]
+    #[error("no plugin loads model_type {model_type:?}; there are: {known}{unused}")]
     UnknownModelType {
         /// As in `config.json`.
         model_type: String,
-        /// The plugins there are, with their model types.
+        /// The plugins in use, with their model types.
         known: String,
+        /// `"; not in use: "` and the other plugins, with their states. Empty if there are none.
+        unused: String,
+    },
+    /// A plugin loads models of this type, and it is disabled.
+    #[error("model_type {model_type:?} is loaded by plugin {plugin:?}, which is disabled")]
+    Disabled {
+        /// As in `config.json`.
+        model_type: String,
+        /// The plugin's name.
+        plugin: String,
     },
     /// The plugin refused the model.
     #[error("{folder}: {error}")]

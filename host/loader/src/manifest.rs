@@ -1,21 +1,26 @@
 //! `plugin.toml`: what a plugin's folder says about it.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
-use serde::Deserialize;
+use millm_plugin_api::note;
+use serde::{Deserialize, Serialize};
 
-use crate::error::Rejection;
+use crate::{regular_file::RegularFile, rejection::Rejection};
 
 /// The name of the file.
 pub const FILE_NAME: &str = "plugin.toml";
 
+/// Longer than anything a manifest can say.
+pub(crate) const MAX_BYTES: u64 = 64 << 10;
+
 /// The `[plugin]` table of a `plugin.toml`.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// What the host calls the plugin; unique among the plugins of a host.
+    /// What the host calls the plugin; unique among the plugins of a host. See [`note::is_name`]. The library's own name
+    /// is the same.
     pub name: String,
-    /// The plugin's own version.
+    /// The plugin's own version. The library's own is the same.
     pub version: String,
     /// Only `native` in this version.
     pub kind: Kind,
@@ -27,8 +32,8 @@ pub struct Manifest {
 }
 
 /// What runs a plugin.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A shared library, in the host's process and with its rights.
     Native,
@@ -45,21 +50,20 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// [`Rejection::Io`] or [`Rejection::Manifest`].
+    /// [`Rejection::Manifest`], or that it is no file that can be read.
     pub fn read(folder: &Path) -> Result<Self, Rejection> {
         let path = folder.join(FILE_NAME);
-        let text = fs::read_to_string(&path).map_err(|error| Rejection::Io { path: path.clone(), error })?;
-        let manifest = match toml::from_str::<File>(&text) {
-            Ok(file) => file.plugin,
-            Err(error) => return Err(Rejection::Manifest { path, message: error.to_string().trim_end().into() }),
-        };
-        // The library lies in the folder whose hash list is consulted, so its name must not lead elsewhere.
+        let bytes = RegularFile::open(&path, MAX_BYTES)?.read()?;
+        let refuse = |message: String| Rejection::Manifest { path: path.clone(), message };
+        let text = str::from_utf8(&bytes).map_err(|error| refuse(error.to_string()))?;
+        let File { plugin: manifest } =
+            toml::from_str(text).map_err(|error| refuse(error.to_string().trim_end().into()))?;
+        // The library lies in the folder whose owner and permissions are checked, so its name must not lead elsewhere.
         if Path::new(&manifest.entry).file_name() != Some(manifest.entry.as_ref()) {
-            let message = format!("entry {:?} must be a file name without folders", manifest.entry);
-            return Err(Rejection::Manifest { path, message });
+            return Err(refuse(format!("entry {:?} must be a file name without folders", manifest.entry)));
         }
-        if manifest.name.is_empty() {
-            return Err(Rejection::Manifest { path, message: "name must not be empty".into() });
+        if !note::is_name(&manifest.name) {
+            return Err(refuse(format!("name {:?} must be 1 to 64 of a-z, 0-9, _ and -", manifest.name)));
         }
         Ok(manifest)
     }
@@ -67,6 +71,8 @@ impl Manifest {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn read(text: &str) -> Result<Manifest, String> {
@@ -83,6 +89,26 @@ mod tests {
             (manifest.name.as_str(), manifest.entry.as_str(), manifest.kind),
             ("llama", "liba.so", Kind::Native)
         );
+    }
+
+    #[test]
+    fn a_name_that_could_not_stand_in_a_url_is_refused() {
+        for bad in ["", "A", "../a"] {
+            let text = format!("[plugin]\nname = {bad:?}\nversion = \"1\"\nkind = \"native\"\nentry = \"a.so\"");
+            let message = read(&text).unwrap_err();
+            assert!(message.contains("1 to 64 of a-z") && message.contains(bad), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_that_is_no_text_or_far_too_long_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        for (bytes, expected) in [(vec![0xff; 10], "utf-8"), (vec![b'#'; 100_000], "larger than 65536 bytes")] {
+            fs::write(&path, bytes).unwrap();
+            let message = Manifest::read(folder.path()).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
     }
 
     #[test]

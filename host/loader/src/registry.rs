@@ -1,126 +1,114 @@
 //! All plugins of the host.
 
+mod manage;
+mod scan;
+
 use std::{
-    fs,
+    collections::{HashMap, HashSet},
+    fmt,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use millm_plugin_api::{
-    Host, LoadOptions, ModelFiles,
-    loaded::{LoadedArchitecture, LoadedModel},
-};
+use millm_plugin_api::{Host, LoadOptions, ModelFiles, loaded::LoadedModel};
 
 use crate::{
-    elf,
-    error::{ModelError, Rejection},
-    hashes::{self, Hashes},
-    library,
-    manifest::{self, Manifest},
+    copies::Copies,
+    entry::Entry,
+    error::{ModelError, RegistryError},
+    examination::{Examination, Examined, Facts},
+    model_type,
+    plugin_folder::{self, PluginFolder},
+    rejection::Rejection,
+    state::State,
+    status::{Origin, PluginIdentity, PluginStatus, Shadowed},
+    trust::{Authority, Trust},
 };
 
-/// A plugin that is open and connected.
-#[derive(Debug)]
-pub struct Plugin {
-    /// What its `plugin.toml` says.
-    pub manifest: Manifest,
-    /// Where it lies.
-    pub folder: PathBuf,
-    /// SHA-256 of its library, in hexadecimal.
-    pub sha256: String,
-    architectures: Vec<LoadedArchitecture>,
+/// Makes the host's services for the plugin of a name.
+pub type HostFactory = dyn Fn(&str) -> Host + Send + Sync;
+
+/// What a registry is made from.
+pub struct RegistryOptions {
+    /// The folders of plugins, in the order of search: of two plugins of one name the first is used.
+    pub folders: Vec<PluginFolder>,
+    /// Where the private copies go that libraries run from. Made if there is none; processes may share it.
+    pub copies: PathBuf,
+    /// Which libraries may run, bundled ones excepted.
+    pub trust: Arc<dyn Trust>,
+    /// Names of plugins that are not opened until they are enabled.
+    pub disabled: HashSet<String>,
+    /// Makes the services that a plugin may use at any time.
+    pub host: Arc<HostFactory>,
 }
 
-/// A folder that looks like a plugin and is not used.
-#[derive(Debug)]
-pub struct Rejected {
-    /// Where it lies.
-    pub folder: PathBuf,
-    /// Why.
-    pub reason: Rejection,
-}
-
-/// The plugins that were found, in the order of their folders.
-#[derive(Debug, Default)]
-pub struct Registry {
-    plugins: Vec<Plugin>,
-    rejected: Vec<Rejected>,
-}
-
-impl Plugin {
-    /// The values of `model_type` that it loads.
-    pub fn model_types(&self) -> impl Iterator<Item = &str> {
-        self.architectures.iter().flat_map(|architecture| architecture.model_types()).map(String::as_str)
+impl fmt::Debug for RegistryOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { folders, copies, disabled, .. } = self;
+        let mut debug = f.debug_struct("RegistryOptions");
+        debug.field("folders", folders).field("copies", copies).field("disabled", disabled).finish_non_exhaustive()
     }
+}
+
+/// The plugins of this host. All methods may be called from any thread. Those that manage plugins wait for each other;
+/// reading never waits for a plugin's code.
+#[derive(Debug)]
+pub struct Registry {
+    options: RegistryOptions,
+    copies: Copies,
+    /// Held by whoever changes `plugins`, from the first look at a file to the end.
+    managing: Mutex<()>,
+    plugins: RwLock<Plugins>,
+}
+
+#[derive(Debug)]
+struct Plugins {
+    /// In the order of search; those that turned up later are at the end.
+    entries: Vec<Entry>,
+    /// Names of plugins that were disabled.
+    disabled: HashSet<String>,
 }
 
 impl Registry {
-    /// Opens the plugins in the sub-folders of each of `folders`. Of two plugins of one name the first is used. One that
-    /// is refused costs nothing but itself; see [`rejected`](Self::rejected).
-    ///
-    /// `host` makes the services for the plugin of a name.
+    /// Finds the plugins in the folders and opens them. One that is refused costs nothing but itself; see
+    /// [`list`](Self::list).
     ///
     /// # Errors
     ///
-    /// [`Rejection::Io`] if one of `folders` cannot be listed.
-    pub fn open(folders: &[PathBuf], host: impl Fn(&str) -> Host) -> Result<Self, Rejection> {
-        let mut registry = Self::default();
-        for folder in folders {
-            let io = |error| Rejection::Io { path: folder.clone(), error };
-            let hashes = Hashes::read(folder)?;
-            let mut candidates = Vec::new();
-            for entry in fs::read_dir(folder).map_err(io)? {
-                let candidate = entry.map_err(io)?.path();
-                if candidate.join(manifest::FILE_NAME).exists() {
-                    candidates.push(candidate);
-                }
-            }
-            candidates.sort();
-            for candidate in candidates {
-                match registry.open_one(&candidate, &hashes, &host) {
-                    Ok(plugin) => registry.plugins.push(plugin),
-                    Err(reason) => {
-                        tracing::warn!(folder = %candidate.display(), "plugin rejected: {reason}");
-                        registry.rejected.push(Rejected { folder: candidate, reason });
-                    }
-                }
-            }
+    /// See [`RegistryError`].
+    pub fn open(mut options: RegistryOptions) -> Result<Self, RegistryError> {
+        options.folders = plugin_folder::distinct(options.folders);
+        for folder in options.folders.iter().filter(|folder| folder.origin == Origin::Given) {
+            let listed = folder.candidates();
+            listed.map_err(|error| RegistryError::Folder { path: folder.path.clone(), error })?;
         }
+        let copies = Copies::open(&options.copies)?;
+        let plugins = Plugins { entries: Vec::new(), disabled: options.disabled.clone() };
+        let registry = Self { options, copies, managing: Mutex::new(()), plugins: RwLock::new(plugins) };
+        registry.rescan();
         Ok(registry)
     }
 
-    fn open_one(&self, folder: &Path, hashes: &Hashes, host: impl Fn(&str) -> Host) -> Result<Plugin, Rejection> {
-        let manifest = Manifest::read(folder)?;
-        if let Some(first) = self.plugins.iter().find(|plugin| plugin.manifest.name == manifest.name) {
-            return Err(Rejection::Duplicate { name: manifest.name, first: first.folder.clone() });
+    /// All plugins, in the order in which they were found.
+    pub fn list(&self) -> Vec<PluginStatus> {
+        let plugins = self.read();
+        let mut providers: HashMap<String, String> = HashMap::new();
+        let mut list = Vec::with_capacity(plugins.entries.len());
+        for entry in &plugins.entries {
+            let mut status = entry.status();
+            for provides in status.provides.iter().filter(|_| entry.state == State::Enabled) {
+                match providers.get(provides).filter(|by| **by != status.name) {
+                    Some(by) => status.shadowed.push(Shadowed { provides: provides.clone(), by: by.clone() }),
+                    None => _ = providers.insert(provides.clone(), status.name.clone()),
+                }
+            }
+            list.push(status);
         }
-        let path = folder.join(&manifest.entry);
-        let bytes = fs::read(&path).map_err(|error| Rejection::Io { path: path.clone(), error })?;
-        let sha256 = hashes::sha256(&bytes);
-        let listed = Path::new(folder.file_name().unwrap_or_default()).join(&manifest.entry);
-        if !hashes.trusts(&listed.to_string_lossy(), &sha256) {
-            let list = folder.with_file_name(hashes::FILE_NAME);
-            return Err(Rejection::Untrusted { path, list, found: sha256 });
-        }
-        let note = elf::check(&path, &bytes)?;
-        let library = library::open(&path)?;
-        let failed = |error| Rejection::Failed { path: path.clone(), error };
-        library.connect(host(&manifest.name)).map_err(failed)?;
-        let architectures = library.architectures().map_err(failed)?;
-        tracing::info!(name = manifest.name, version = note.version, api = note.api, "plugin loaded");
-        Ok(Plugin { manifest, folder: folder.to_owned(), sha256, architectures })
+        list
     }
 
-    /// The plugins in use.
-    pub fn plugins(&self) -> &[Plugin] {
-        &self.plugins
-    }
-
-    /// The folders that were refused.
-    pub fn rejected(&self) -> &[Rejected] {
-        &self.rejected
-    }
-
-    /// Loads the model in `folder` with the plugin that knows its `model_type`. May take minutes.
+    /// Loads the model in `folder` with the first plugin that knows its `model_type`. May take minutes, during which the
+    /// plugins can be managed: the model stays on the code that it began with.
     ///
     /// `host` makes the services for this load and for the model it yields; it is given the plugin's name.
     ///
@@ -132,39 +120,75 @@ impl Registry {
         folder: &Path,
         options: &LoadOptions,
         host: impl FnOnce(&str) -> Host,
-    ) -> Result<LoadedModel, ModelError> {
-        let model_type = read_model_type(folder)?;
-        for plugin in &self.plugins {
-            for architecture in &plugin.architectures {
-                if architecture.model_types().contains(&model_type) {
-                    let files = ModelFiles { folder: folder.to_owned() };
-                    let loaded = architecture.load(&files, options, host(&plugin.manifest.name));
-                    return loaded.map_err(|error| ModelError::Plugin { folder: folder.to_owned(), error });
-                }
-            }
-        }
-        let describe = |plugin: &Plugin| {
-            format!("{} ({})", plugin.manifest.name, plugin.model_types().collect::<Vec<_>>().join(", "))
+    ) -> Result<(LoadedModel, PluginIdentity), ModelError> {
+        let model_type = model_type::read(folder)?;
+        let (image, index) = {
+            let plugins = self.read();
+            let found = plugins.entries.iter().filter_map(Entry::in_use).find_map(|image| {
+                let index = image.architectures.iter().position(|one| one.model_types().contains(&model_type))?;
+                Some((Arc::clone(image), index))
+            });
+            found.ok_or_else(|| plugins.unknown(model_type))?
         };
-        let known = self.plugins.iter().map(describe).collect::<Vec<_>>().join(", ");
-        let known = if known.is_empty() { "none".into() } else { known };
-        Err(ModelError::UnknownModelType { model_type, known })
+        let files = ModelFiles { folder: folder.to_owned() };
+        let loaded = image.architectures[index].load(&files, options, host(&image.manifest.name));
+        let model = loaded.map_err(|error| ModelError::Plugin { folder: folder.to_owned(), error })?;
+        Ok((model, image.identity()))
+    }
+
+    /// Examines what is in `folder` now, without running it.
+    fn examine(&self, search: usize, folder: &Path) -> (Facts, Result<Examined, Rejection>) {
+        let mut examination = Examination::new(&self.options.folders[search].path, folder, self.authority(search));
+        let result = examination.pass();
+        (examination.facts, result)
+    }
+
+    fn authority(&self, search: usize) -> Authority<'_> {
+        let PluginFolder { path, origin } = &self.options.folders[search];
+        match origin {
+            Origin::Bundled => Authority::Bundle(path),
+            Origin::Given | Origin::Data => Authority::Administrator(&*self.options.trust),
+        }
+    }
+
+    // No plugin's code runs under these locks, and a panic of ours leaves a whole entry as it was.
+
+    fn read(&self) -> RwLockReadGuard<'_, Plugins> {
+        self.plugins.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Plugins> {
+        self.plugins.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn manage(&self) -> MutexGuard<'_, ()> {
+        self.managing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn read_model_type(folder: &Path) -> Result<String, ModelError> {
-    let path = folder.join("config.json");
-    let error = |message: String| ModelError::Config { path: path.clone(), message };
-    let metadata = fs::metadata(&path).map_err(|io| error(io.to_string()))?;
-    if !metadata.is_file() {
-        // Reading a pipe or a device might never end.
-        return Err(error("it is not a file".into()));
+impl Plugins {
+    /// The index of the plugin that is managed by `name`.
+    fn named(&self, name: &str) -> Option<usize> {
+        self.entries.iter().position(|entry| entry.name() == Some(name))
     }
-    let text = fs::read_to_string(&path).map_err(|io| error(io.to_string()))?;
-    let config: serde_json::Value = serde_json::from_str(&text).map_err(|json| error(json.to_string()))?;
-    match config.get("model_type") {
-        Some(serde_json::Value::String(model_type)) => Ok(model_type.clone()),
-        Some(other) => Err(error(format!("model_type must be a string, found {other}"))),
-        None => Err(error("model_type is missing".into())),
+
+    /// Why nobody loads models of `model_type`.
+    fn unknown(&self, model_type: String) -> ModelError {
+        let provides =
+            |entry: &&Entry| entry.image.iter().any(|image| image.model_types().any(|one| one == model_type));
+        if let Some(plugin) = self.entries.iter().find(provides).and_then(Entry::name) {
+            return ModelError::Disabled { model_type, plugin: plugin.to_owned() };
+        }
+        let (mut known, mut unused) = (Vec::new(), Vec::new());
+        for entry in &self.entries {
+            let name = entry.status().name;
+            match entry.in_use() {
+                Some(image) => known.push(format!("{name} ({})", image.model_types().collect::<Vec<_>>().join(", "))),
+                None => unused.push(format!("{name} ({})", entry.state.as_str())),
+            }
+        }
+        let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+        let unused = if unused.is_empty() { String::new() } else { format!("; not in use: {}", unused.join(", ")) };
+        ModelError::UnknownModelType { model_type, known, unused }
     }
 }

@@ -2,8 +2,6 @@
 //!
 //! `logits = embed[token] · unembedᵀ`, with a hook point between the two factors.
 
-use std::fs;
-
 use millm_plugin_api::{
     Architecture, Batch, ErrorKind, HookId, HookPoint, HookPointSpec, HookSite, Hooks, Host, LoadOptions, Model,
     ModelFiles, ModelSpec, PageUsage, PluginError, Result, RowShape, Sequence,
@@ -27,13 +25,13 @@ impl Architecture for Bigram {
     }
 
     fn load(&self, files: &ModelFiles, _: &LoadOptions, _: &Host) -> Result<BigramModel> {
-        let config: Value = serde_json::from_slice(&read(files, "config.json")?)
+        let config: Value = serde_json::from_slice(&files.read("config.json")?)
             .map_err(|error| PluginError::new(ErrorKind::INVALID_CONFIG, "config.json").caused_by(&error))?;
         let d_vocab = size(&config, "vocab_size")?;
         let d_model = size(&config, "hidden_size")?;
         let n_ctx = size(&config, "max_position_embeddings")?;
 
-        let weights = read(files, "model.safetensors")?;
+        let weights = files.read("model.safetensors")?;
         let tensors = SafeTensors::deserialize(&weights)
             .map_err(|error| PluginError::new(ErrorKind::INVALID_WEIGHTS, "model.safetensors").caused_by(&error))?;
         let shape = [d_vocab as usize, d_model as usize];
@@ -51,12 +49,6 @@ impl Architecture for Bigram {
         };
         Ok(BigramModel { spec, embed, unembed })
     }
-}
-
-/// The bytes of one file of the model.
-fn read(files: &ModelFiles, name: &str) -> Result<Vec<u8>> {
-    let path = files.folder.join(name);
-    fs::read(&path).map_err(|error| PluginError::new(ErrorKind::IO, path.display().to_string()).caused_by(&error))
 }
 
 /// A positive integer of `config.json`.
