@@ -14,18 +14,16 @@ use millm_plugin_api::{
     hook::HookVisitor,
     loaded::{LoadedModel, SequenceHandle, Step},
 };
-use millm_tests::{folders::bundle, host::host};
+use millm_tests::{host::host, plugins::bundled};
 use safetensors::SafeTensors;
 
 /// A model, loaded by whichever of the bundled plugins knows its `model_type`.
 pub(crate) fn load(folder: &Path, threads: usize) -> Result<LoadedModel, ModelError> {
     // One of one symbol each, they cannot be parts of this program; so they are loaded as users load them.
-    static PLUGINS: LazyLock<Registry> = LazyLock::new(|| {
-        let registry = Registry::open(&[bundle().join("plugins")], |_| host(&Threads::new(1).unwrap())).unwrap();
-        assert!(registry.rejected().is_empty(), "{:?}", registry.rejected());
-        registry
-    });
-    PLUGINS.load_model(folder, &LoadOptions { kv_bytes: 1 << 22 }, |_| host(&Threads::new(threads).unwrap()))
+    static PLUGINS: LazyLock<Registry> = LazyLock::new(|| bundled(|_| host(&Threads::new(1).unwrap())));
+    let loaded =
+        PLUGINS.load_model(folder, &LoadOptions { kv_bytes: 1 << 22 }, |_| host(&Threads::new(threads).unwrap()));
+    loaded.map(|(model, _)| model)
 }
 
 /// Appends `tokens` to a sequence; the logits of all rows.

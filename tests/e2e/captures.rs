@@ -60,7 +60,7 @@ fn a_model_lists_its_hook_points() {
     assert_eq!(points.iter().filter(|point| point["name"].as_str().unwrap().ends_with("hook_resid_post")).count(), 6);
     for path in ["/api/models/nobody/hook_points", "/api/models/org%2Fdemo/hook_points"] {
         let reply = server.get(path);
-        assert_eq!((reply.status, &reply.failure()["code"]), (404, &json!("model_not_found")), "{path}");
+        assert_eq!((reply.status, &reply.failure()["code"]), (404, &json!("MODEL_NOT_FOUND")), "{path}");
     }
 }
 
@@ -241,26 +241,26 @@ fn wrong_requests_are_named_and_harm_nobody() {
     let good = capture("Hello");
     let long: Vec<u32> = vec![10; 513];
     let cases = [
-        (json!({"prompt": null}), 400, "missing_required_parameter", "prompt"),
-        (json!({"token_ids": [1]}), 400, "invalid_value", "token_ids"),
-        (json!({"prompt": "", "prepend_bos": false}), 400, "invalid_value", "prompt"),
-        (json!({"prompt": ["a", "b".repeat(9000)]}), 400, "context_length_exceeded", "prompt[1]"),
-        (json!({"prompt": null, "token_ids": [0, 3072]}), 400, "invalid_value", "token_ids"),
-        (json!({"prompt": null, "token_ids": [[1], [-1]]}), 400, "invalid_value", "token_ids[1][0]"),
-        (json!({"prompt": null, "token_ids": long}), 400, "context_length_exceeded", "token_ids"),
-        (json!({"prompt": null, "messages": []}), 400, "empty_array", "messages"),
-        (json!({"hook_points": null}), 400, "missing_required_parameter", "hook_points"),
-        (json!({"hook_points": []}), 400, "empty_array", "hook_points"),
-        (json!({"hook_points": [RESID, "blocks.2.hook_resid_pots"]}), 400, "unknown_hook_point", "hook_points[1]"),
-        (json!({"hook_points": ["blocks.6.hook_resid_post"]}), 400, "unknown_hook_point", "hook_points[0]"),
-        (json!({"positions": []}), 400, "invalid_selector", "positions"),
-        (json!({"positions": [99]}), 400, "invalid_selector", "positions[0]"),
-        (json!({"positions": {"generation": "all"}}), 400, "invalid_selector", "positions.generation"),
-        (json!({"positions": {"promt": "all"}}), 400, "unknown_parameter", "positions.promt"),
-        (json!({"dtype": "float64"}), 400, "unsupported_value", "dtype"),
-        (json!({"model": "nobody"}), 404, "model_not_found", "model"),
-        (json!({"hookpoints": []}), 400, "unknown_parameter", "hookpoints"),
-        (json!({"steering": {"vectors": [{}]}}), 400, "missing_required_parameter", "steering.vectors[0].hook_point"),
+        (json!({"prompt": null}), 400, "MISSING_REQUIRED_PARAMETER", "prompt"),
+        (json!({"token_ids": [1]}), 400, "INVALID_VALUE", "token_ids"),
+        (json!({"prompt": "", "prepend_bos": false}), 400, "INVALID_VALUE", "prompt"),
+        (json!({"prompt": ["a", "b".repeat(9000)]}), 400, "CONTEXT_LENGTH_EXCEEDED", "prompt[1]"),
+        (json!({"prompt": null, "token_ids": [0, 3072]}), 400, "INVALID_VALUE", "token_ids"),
+        (json!({"prompt": null, "token_ids": [[1], [-1]]}), 400, "INVALID_VALUE", "token_ids[1][0]"),
+        (json!({"prompt": null, "token_ids": long}), 400, "CONTEXT_LENGTH_EXCEEDED", "token_ids"),
+        (json!({"prompt": null, "messages": []}), 400, "EMPTY_ARRAY", "messages"),
+        (json!({"hook_points": null}), 400, "MISSING_REQUIRED_PARAMETER", "hook_points"),
+        (json!({"hook_points": []}), 400, "EMPTY_ARRAY", "hook_points"),
+        (json!({"hook_points": [RESID, "blocks.2.hook_resid_pots"]}), 400, "UNKNOWN_HOOK_POINT", "hook_points[1]"),
+        (json!({"hook_points": ["blocks.6.hook_resid_post"]}), 400, "UNKNOWN_HOOK_POINT", "hook_points[0]"),
+        (json!({"positions": []}), 400, "INVALID_SELECTOR", "positions"),
+        (json!({"positions": [99]}), 400, "INVALID_SELECTOR", "positions[0]"),
+        (json!({"positions": {"generation": "all"}}), 400, "INVALID_SELECTOR", "positions.generation"),
+        (json!({"positions": {"promt": "all"}}), 400, "UNKNOWN_PARAMETER", "positions.promt"),
+        (json!({"dtype": "float64"}), 400, "UNSUPPORTED_VALUE", "dtype"),
+        (json!({"model": "nobody"}), 404, "MODEL_NOT_FOUND", "model"),
+        (json!({"hookpoints": []}), 400, "UNKNOWN_PARAMETER", "hookpoints"),
+        (json!({"steering": {"vectors": [{}]}}), 400, "MISSING_REQUIRED_PARAMETER", "steering.vectors[0].hook_point"),
     ];
     for (change, status, code, param) in cases {
         let reply = server.post(CAPTURE, &with(&good, change.clone()));
@@ -273,12 +273,12 @@ fn wrong_requests_are_named_and_harm_nobody() {
     assert!(misspelt.failure()["message"].as_str().unwrap().contains("'hook_points'"), "{:#}", misspelt.body);
     let lens = json!({"prompt": "Hello"});
     for (change, code, param) in [
-        (json!({"layers": [6]}), "integer_above_max_value", "layers[0]"),
-        (json!({"layers": []}), "empty_array", "layers"),
-        (json!({"layers": "last"}), "invalid_type", "layers"),
-        (json!({"top_k": 0}), "integer_below_min_value", "top_k"),
-        (json!({"top_k": 101}), "integer_above_max_value", "top_k"),
-        (json!({"dtype": "float32"}), "unknown_parameter", "dtype"),
+        (json!({"layers": [6]}), "INTEGER_ABOVE_MAX_VALUE", "layers[0]"),
+        (json!({"layers": []}), "EMPTY_ARRAY", "layers"),
+        (json!({"layers": "last"}), "INVALID_TYPE", "layers"),
+        (json!({"top_k": 0}), "INTEGER_BELOW_MIN_VALUE", "top_k"),
+        (json!({"top_k": 101}), "INTEGER_ABOVE_MAX_VALUE", "top_k"),
+        (json!({"dtype": "float32"}), "UNKNOWN_PARAMETER", "dtype"),
     ] {
         let reply = server.post(LENS, &with(&lens, change.clone()));
         let error = reply.failure();
@@ -294,14 +294,14 @@ fn what_is_too_large_is_refused_with_both_sizes() {
     let body = json!({"token_ids": tokens, "hook_points": ["blocks.*.hook_resid_post"]});
     let reply = server.post(CAPTURE, &body);
     let error = reply.failure();
-    assert_eq!((reply.status, &error["code"]), (413, &json!("capture_too_large")));
+    assert_eq!((reply.status, &error["code"]), (413, &json!("CAPTURE_TOO_LARGE")));
     let required = N_LAYERS * 512 * D_MODEL * 4;
     assert_eq!(error["details"], json!({"required_bytes": required, "limit_bytes": 1 << 20}));
     let message = error["message"].as_str().unwrap();
     assert!(message.contains(&required.to_string()) && message.contains("1048576"), "{message}");
     let many: Vec<&[u32]> = vec![&tokens; 22];
     let reply = server.post(LENS, &json!({"token_ids": many}));
-    assert_eq!((reply.status, &reply.failure()["code"]), (413, &json!("lens_too_large")));
+    assert_eq!((reply.status, &reply.failure()["code"]), (413, &json!("LENS_TOO_LARGE")));
 }
 
 #[test]
@@ -309,7 +309,7 @@ fn reading_needs_the_key() {
     let server = Server::start(&["--api-key", "sk-secret"]);
     let path = "/api/models/demo/hook_points";
     let reply = server.get(path);
-    assert_eq!((reply.status, &reply.failure()["code"]), (401, &json!("invalid_api_key")));
+    assert_eq!((reply.status, &reply.failure()["code"]), (401, &json!("INVALID_API_KEY")));
     assert_eq!(server.post(CAPTURE, &capture("Hello")).status, 401);
     server.get_with(path, &[("authorization", "Bearer sk-secret")]).data();
 }

@@ -178,5 +178,5 @@ fn the_demo_comes_with_a_reference_and_a_model_without_one_is_unverified() {
     assert!(data["reason"].as_str().unwrap().contains("there is no golden.safetensors"));
     assert_eq!(data["hook_points"].as_array().unwrap().len(), points.len());
     assert!(data["hook_points"].as_array().unwrap().iter().all(|point| point["status"] == "unverified"));
-    assert_eq!(server.get("/api/models/nobody/certificate").failure()["code"], "model_not_found");
+    assert_eq!(server.get("/api/models/nobody/certificate").failure()["code"], "MODEL_NOT_FOUND");
 }

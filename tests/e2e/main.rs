@@ -8,14 +8,24 @@ mod batching;
 mod captures;
 mod certificate;
 mod demo;
+mod health;
 mod lifecycle;
+mod loading;
+mod models;
+mod operations;
+mod plugin_management;
 mod plugins;
 mod readme;
 mod refusals;
+mod restarts;
 mod startup;
 mod steering;
+mod unloading;
 
 use serde_json::{Value, json};
+
+/// No arguments: the host serves the demo.
+const NONE: &[&str] = &[];
 
 /// The two endpoints that complete text.
 const CHAT: &str = "/v1/chat/completions";

@@ -1,23 +1,23 @@
-//! Plugins that fail, and files that are none.
+//! Plugins that fail.
 
 use std::{
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
 };
 
-use millm_loader::hashes;
 use millm_tests::{
     Server,
+    command::trust,
     folders::{bundle, copy_files, demo_model},
     server::refused,
 };
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::COMPLETIONS;
 
 /// A model of the fixture plugin `faulty`, with the demo's tokenizer.
-fn faulty_model(into: &Path, config: Value) -> PathBuf {
+pub(crate) fn faulty_model(into: &Path, config: Value) -> PathBuf {
     let folder = into.join("faulty-model");
     copy_files(&demo_model(), &folder);
     fs::remove_file(folder.join("model.safetensors")).unwrap();
@@ -27,9 +27,15 @@ fn faulty_model(into: &Path, config: Value) -> PathBuf {
     folder
 }
 
-fn start(folder: &Path) -> Server {
-    let plugins = bundle().join("fixtures/plugins");
-    Server::start(&[Path::new("--plugin-dir"), &plugins, Path::new("--model"), folder])
+/// The arguments that serve `model` by the fixture plugins, of which a data folder inside of it allows `faulty`.
+fn arguments(model: &Path) -> [OsString; 6] {
+    let (data, plugins) = (model.join("data"), bundle().join("fixtures/plugins"));
+    trust(&data, &plugins.join("faulty"));
+    ["--data-dir".into(), data.into(), "--plugin-dir".into(), plugins.into(), "--model".into(), model.into()]
+}
+
+fn start(model: &Path) -> Server {
+    Server::start(&arguments(model))
 }
 
 fn complete(server: &Server, prompt: Value) -> millm_tests::Reply {
@@ -47,7 +53,7 @@ fn a_panicking_forward_fails_one_request() {
     let message = bad.error()["message"].as_str().unwrap();
     assert!(message.contains("panicked") && message.contains("as the config says"), "{message}");
     // The panic's place is in the host's log, under the plugin's name.
-    server.wait_for_log("faulty/src/lib.rs");
+    server.wait_for_log("faulty/src/failure.rs");
     assert_eq!(complete(&server, json!([10, 11, 12])).text(), good.text());
 }
 
@@ -84,15 +90,14 @@ fn a_panicking_drop_harms_nobody() {
     for _ in 0..3 {
         assert_eq!(complete(&server, json!([10, 300])).status, 200);
     }
-    server.wait_for_log("faulty/src/lib.rs");
+    server.wait_for_log("faulty/src/failure.rs");
 }
 
 #[test]
 fn a_panic_while_loading_is_a_readable_error() {
     let folder = tempfile::tempdir().unwrap();
     let model = faulty_model(folder.path(), json!({"panic_at": "load"}));
-    let plugins = bundle().join("fixtures/plugins");
-    let message = refused_model(&plugins, &model);
+    let message = refused(&arguments(&model));
     assert!(message.contains("faulty-model") && message.contains("as the config says"), "{message}");
 }
 
@@ -107,7 +112,7 @@ fn logs_of_a_plugin_arrive_in_the_hosts_log() {
 fn a_tokenizer_of_another_model_is_refused_with_both_numbers() {
     let folder = tempfile::tempdir().unwrap();
     let model = faulty_model(folder.path(), json!({"vocab_size": 2048}));
-    let message = refused_model(&bundle().join("fixtures/plugins"), &model);
+    let message = refused(&arguments(&model));
     for part in ["tokenizer.json", "0 to 3071", "vocab_size", "2048"] {
         assert!(message.contains(part), "{message}");
     }
@@ -131,75 +136,4 @@ fn tokens_that_were_only_added_are_warned_of_and_refused_in_requests() {
     let refused = complete(&server, json!("Once <|late|>"));
     assert_eq!((refused.status, &refused.error()["param"]), (400, &json!("prompt")), "{:#}", refused.body);
     assert!(refused.error()["message"].as_str().unwrap().contains("3072"), "{:#}", refused.body);
-}
-
-/// A copy of the fixture's plugin folder, its library changed, and the list of hashes as it then should be.
-fn changed_plugin(change: impl FnOnce(&mut Vec<u8>), relist: bool) -> (TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let plugins = folder.path().join("plugins");
-    copy_files(&bundle().join("fixtures/plugins/faulty"), &plugins.join("faulty"));
-    copy_files(&bundle().join("fixtures/plugins"), &plugins);
-    let library = plugins.join("faulty/libmillm_fixture_faulty.so");
-    let mut bytes = fs::read(&library).unwrap();
-    change(&mut bytes);
-    fs::write(&library, &bytes).unwrap();
-    if relist {
-        let list = format!("{}  faulty/libmillm_fixture_faulty.so\n", hashes::sha256(&bytes));
-        fs::write(plugins.join(hashes::FILE_NAME), list).unwrap();
-    }
-    (folder, plugins)
-}
-
-fn refused_model(plugins: &Path, model: &Path) -> String {
-    refused(&[Path::new("--plugin-dir"), plugins, Path::new("--model"), model])
-}
-
-/// What the host says of a plugin folder when a model needs that plugin. It goes on without the plugin.
-fn said_of(plugins: &Path) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    refused_model(plugins, &faulty_model(folder.path(), json!({})))
-}
-
-#[test]
-fn a_plugin_of_another_api_version_is_refused_before_it_runs() {
-    let old = b"\"api\":\"0.1.0\"";
-    let (_folder, plugins) = changed_plugin(
-        |bytes| {
-            let place = bytes.windows(old.len()).position(|window| window == old).unwrap();
-            bytes[place + old.len() - 4] = b'7';
-        },
-        true,
-    );
-    let message = said_of(&plugins);
-    assert!(message.contains("was built for plugin API 0.7.0, this host speaks 0.1.0"), "{message}");
-    // Nobody else loads the model, and that is said, too, with what there is.
-    assert!(message.contains("no plugin loads model_type \"faulty\"") && message.contains("llama"), "{message}");
-}
-
-#[test]
-fn a_file_that_is_no_plugin_is_refused() {
-    for (bytes, reason) in [
-        (&b"not a library"[..], "is not a plugin"),
-        (&b""[..], "is not a plugin"),
-        (&b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0"[..], "is not a plugin"),
-    ] {
-        let (_folder, plugins) = changed_plugin(|library| *library = bytes.to_vec(), true);
-        let message = said_of(&plugins);
-        assert!(message.contains(reason), "{message}");
-    }
-    let truncated = changed_plugin(|library| library.truncate(library.len() / 3), true);
-    assert!(said_of(&truncated.1).contains("is not a plugin"));
-    let other_library = fs::read("/lib/x86_64-linux-gnu/libc.so.6");
-    if let Ok(libc) = other_library {
-        let (_folder, plugins) = changed_plugin(|library| *library = libc, true);
-        let message = said_of(&plugins);
-        assert!(message.contains("it has no .millm.plugin"), "{message}");
-    }
-}
-
-#[test]
-fn a_changed_byte_costs_a_plugin_its_trust() {
-    let (_folder, plugins) = changed_plugin(|bytes| bytes[5000] ^= 1, false);
-    let message = said_of(&plugins);
-    assert!(message.contains("is not trusted") && message.contains("SHA256SUMS"), "{message}");
 }

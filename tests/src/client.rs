@@ -66,7 +66,17 @@ impl Reply {
     /// If this is no such answer.
     #[track_caller]
     pub fn data(&self) -> &Value {
-        assert_eq!(self.status, 200, "{:#}", self.body);
+        self.data_with(200)
+    }
+
+    /// [`data`](Self::data) of an answer with another status.
+    ///
+    /// # Panics
+    ///
+    /// If this is no such answer.
+    #[track_caller]
+    pub fn data_with(&self, status: u16) -> &Value {
+        assert_eq!(self.status, status, "{:#}", self.body);
         assert!(self.body["success"] == true && self.body.get("error") == Some(&Value::Null), "{:#}", self.body);
         &self.body["data"]
     }
@@ -165,9 +175,37 @@ impl Client {
         self.post_bytes(path, "application/json", body.to_string().as_bytes())
     }
 
+    /// `DELETE path`.
+    #[track_caller]
+    pub fn delete(&self, path: &str) -> Reply {
+        reply(self.agent.delete(format!("{}{path}", self.base)).call())
+    }
+
+    /// A request to a server that may end at any moment: `None` if no whole answer came.
+    pub fn attempt(&self, method: &str, path: &str, body: Option<&Value>) -> Option<Reply> {
+        let uri = format!("{}{path}", self.base);
+        let response = match (method, body) {
+            ("POST", Some(body)) => {
+                self.agent.post(uri).header("content-type", "application/json").send(body.to_string().as_bytes())
+            }
+            ("POST", None) => self.agent.post(uri).send_empty(),
+            ("DELETE", _) => self.agent.delete(uri).call(),
+            _ => self.agent.get(uri).call(),
+        };
+        whole(response).ok()
+    }
+
     /// `POST path` with any body.
     pub fn post_bytes(&self, path: &str, content_type: &str, body: &[u8]) -> Reply {
-        let request = self.agent.post(format!("{}{path}", self.base)).header("content-type", content_type);
+        self.post_with(path, &[("content-type", content_type)], body)
+    }
+
+    /// `POST path` with headers and any body.
+    pub fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        let mut request = self.agent.post(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         reply(request.send(body))
     }
 
@@ -191,14 +229,18 @@ impl Client {
 
 #[track_caller]
 fn reply(response: Result<http::Response<Body>, ureq::Error>) -> Reply {
-    let mut response = response.expect("the server answers");
-    let bytes = response.body_mut().with_config().limit(1 << 30).read_to_vec().expect("the answer has an end");
-    Reply {
+    whole(response).expect("the server answers")
+}
+
+fn whole(response: Result<http::Response<Body>, ureq::Error>) -> Result<Reply, ureq::Error> {
+    let mut response = response?;
+    let bytes = response.body_mut().with_config().limit(1 << 30).read_to_vec()?;
+    Ok(Reply {
         status: response.status().as_u16(),
         headers: response.headers().clone(),
         body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
         bytes,
-    }
+    })
 }
 
 /// The text of one choice of a stream of either endpoint.

@@ -1,15 +1,27 @@
 //! Runs the `millm` binary as a user would, and talks to it over HTTP.
 //!
 //! * [`server`]: a running server, and one that refuses to start
+//! * [`process`]: what a server is before it is ready
+//! * [`management`]: the management API; [`copies`]: models for it
 //! * [`client`]: requests, replies and streams
+//! * [`command`]: commands besides `serve`
 //! * [`folders`]: where the binary, its plugins and the demo model are
 //! * [`host`]: what plugins see of a host, where there is none
-//! * [`demo`]: what the demo model is about
+//! * [`plugins`]: the bundled plugins, where there is no host
+//! * [`outside`]: cargo, where there is no workspace
+//! * [`demo`]: what the demo model is about; [`random_gpt2`]: one that is larger and about nothing
 
 pub mod client;
+pub mod command;
+pub mod copies;
 pub mod demo;
 pub mod folders;
 pub mod host;
+pub mod management;
+pub mod outside;
+pub mod plugins;
+pub mod process;
+pub mod random_gpt2;
 pub mod server;
 
 pub use self::{

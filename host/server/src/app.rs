@@ -1,14 +1,29 @@
 //! What handlers see of the host.
 
-use std::sync::Arc;
+use axum::extract::FromRef;
+use millm_store::Store;
 
-use crate::{api::Budget, http::ApiKey, models::Models};
+use crate::{
+    api::Budget, http::ApiKey, live::Live, models::Models, operations::Operations, plugins::Plugins,
+    readiness::Readiness,
+};
 
 /// What handlers see of the host.
 #[derive(Clone, Debug)]
 pub(crate) struct App {
-    pub(crate) models: Arc<Models>,
+    pub(crate) store: Store,
+    pub(crate) models: Models,
+    pub(crate) plugins: Plugins,
+    pub(crate) operations: Operations,
+    pub(crate) live: Live,
     /// Memory for activations on their way to clients.
     pub(crate) captures: Budget,
     pub(crate) api_key: Option<ApiKey>,
+    pub(crate) readiness: Readiness,
+}
+
+impl FromRef<App> for Option<ApiKey> {
+    fn from_ref(app: &App) -> Self {
+        app.api_key.clone()
+    }
 }

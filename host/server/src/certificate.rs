@@ -13,6 +13,7 @@ mod table;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use self::compare::Agreement;
 pub(crate) use self::{
@@ -24,7 +25,7 @@ pub(crate) use self::{
 };
 
 /// What is known of one model.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Certificate {
     /// The worst of what follows.
     pub(crate) status: Status,
@@ -32,17 +33,20 @@ pub(crate) struct Certificate {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
     /// What the model was compared with.
+    #[schema(required)]
     pub(crate) reference: Option<Reference>,
     /// What counts as equal.
     pub(crate) tolerance: Tolerance,
     /// One per hook point that the model offers, in the order of computation, then those that only the reference has.
     pub(crate) hook_points: Vec<PointCertificate>,
     /// Greedy tokens that agree with the reference, of how many. `None` if it has none.
+    #[schema(required)]
     pub(crate) greedy: Option<Greedy>,
 }
 
 /// Ordered from best to worst, so that the worst of several is the largest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[schema(as = CertificateStatus)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Status {
     /// Within the tolerance of the reference.
@@ -54,7 +58,7 @@ pub(crate) enum Status {
 }
 
 /// Where the reference comes from.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Reference {
     /// SHA-256 of the golden file.
     pub(crate) sha256: String,
@@ -67,7 +71,7 @@ pub(crate) struct Reference {
 }
 
 /// What is known of one hook point.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct PointCertificate {
     pub(crate) name: String,
     pub(crate) status: Status,
@@ -79,7 +83,7 @@ pub(crate) struct PointCertificate {
 }
 
 /// Greedy continuations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Greedy {
     /// Tokens that are the model's own choice after all before them.
     pub(crate) agreeing: usize,

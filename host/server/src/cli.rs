@@ -23,6 +23,14 @@ pub(crate) enum Command {
     /// Compare a model with a golden file, hook point by hook point.
     #[command(after_help = "examples/verify/make_golden.py makes golden files with transformers.")]
     Verify(Verify),
+    /// Look at plugins without running them, and allow them to run.
+    #[command(
+        after_help = "Native plugins have all the rights of millm, so each is trusted by the SHA-256 of its library. \
+                            Those that came with millm are; the administrator trusts others."
+    )]
+    Plugins(PluginsCommand),
+    /// Print the OpenAPI document of the HTTP API, which serve has at /api/openapi.json.
+    Openapi,
 }
 
 #[derive(Args, Default)]
@@ -66,6 +74,54 @@ pub(crate) struct Verify {
     pub(crate) threads: Option<usize>,
 }
 
+#[derive(Args)]
+pub(crate) struct PluginsCommand {
+    #[command(subcommand)]
+    pub(crate) action: PluginsAction,
+
+    /// File with settings [default: millm.toml in the data folder, else in the current folder]
+    #[arg(long, env = "MILLM_CONFIG", value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Folder with plugins, as for serve
+    #[arg(long, env = "MILLM_PLUGIN_DIR", value_name = "FOLDER", value_delimiter = ':', global = true)]
+    pub(crate) plugin_dir: Vec<PathBuf>,
+
+    /// Folder of this host's own files, as for serve
+    #[arg(long, env = "MILLM_DATA_DIR", value_name = "FOLDER", global = true)]
+    pub(crate) data_dir: Option<PathBuf>,
+
+    /// Database of this host's state, as for serve
+    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true, global = true)]
+    pub(crate) database_url: Option<String>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum PluginsAction {
+    /// List all plugins, and whether each could run.
+    List {
+        /// Print JSON instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make every check of one plugin; nothing of it runs.
+    Inspect {
+        /// Its folder
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+
+        /// Print JSON instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Allow the library in a plugin's folder, as it is now, to run with all rights of millm.
+    Trust {
+        /// Its folder
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+    },
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -82,7 +138,9 @@ mod tests {
         let command = Cli::command();
         let serve = command.find_subcommand("serve").unwrap();
         for flag in serve.get_arguments() {
-            let expected = format!("MILLM_{}", flag.get_id().as_str().to_uppercase());
+            let name = flag.get_id().as_str().to_uppercase();
+            // As every program calls it that keeps its state in a database.
+            let expected = if name == "DATABASE_URL" { name } else { format!("MILLM_{name}") };
             assert_eq!(flag.get_env().and_then(|name| name.to_str()), Some(expected.as_str()));
         }
     }

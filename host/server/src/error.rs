@@ -1,12 +1,14 @@
 //! How a request fails: the one table of errors, and OpenAI's error object. The management API wraps the same errors in
 //! its envelope.
 
+mod store;
+
 use axum::{
     Json,
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// A failed request, before or after the first byte of its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,54 +23,89 @@ pub(crate) struct ApiError {
     pub(crate) facts: Vec<(&'static str, Value)>,
 }
 
-/// What went wrong, as far as clients tell things apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    // The body as a whole.
-    InvalidBody,
-    RequestTooLarge,
-    // Single parameters.
-    MissingParameter,
-    UnknownParameter,
-    UnsupportedParameter,
-    UnsupportedValue,
-    InvalidType,
-    InvalidValue,
-    DecimalAboveMax,
-    DecimalBelowMin,
-    IntegerAboveMax,
-    IntegerBelowMin,
-    EmptyArray,
-    ArrayTooLong,
-    StringTooLong,
-    // What the model cannot do.
-    ContextLength,
-    NoChatTemplate,
-    InvalidMessages,
-    // Steering.
-    UnknownHookPoint,
-    AbsentHookPoint,
-    ReadOnlyHookPoint,
-    UnknownVector,
-    UnusableVector,
-    InvalidVectorLength,
-    SteeringNotFinite,
-    // Reading activations.
-    InvalidSelector,
-    NoLogitLens,
-    CaptureTooLarge,
-    LensTooLarge,
-    // Who and where.
-    InvalidApiKey,
-    ModelNotFound,
-    UnknownUrl,
-    MethodNotSupported,
-    // The host.
-    QueueFull,
-    CapturesBusy,
-    Stopping,
-    ModelFailed,
-    Internal,
+/// The enum and the list of all it has, in one.
+macro_rules! kinds {
+    ($(#[$attribute:meta])* pub(crate) enum $name:ident { $($kind:ident,)* }) => {
+        $(#[$attribute])*
+        pub(crate) enum $name { $($kind,)* }
+
+        impl $name {
+            /// Every kind, in the order above.
+            pub(crate) const ALL: &[Self] = &[$(Self::$kind,)*];
+        }
+    };
+}
+
+kinds! {
+    /// What went wrong, as far as clients tell things apart.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum Kind {
+        // The body as a whole.
+        InvalidBody,
+        RequestTooLarge,
+        // Single parameters.
+        MissingParameter,
+        UnknownParameter,
+        UnsupportedParameter,
+        UnsupportedValue,
+        InvalidType,
+        InvalidValue,
+        DecimalAboveMax,
+        DecimalBelowMin,
+        IntegerAboveMax,
+        IntegerBelowMin,
+        EmptyArray,
+        ArrayTooLong,
+        StringTooLong,
+        // What the model cannot do.
+        ContextLength,
+        NoChatTemplate,
+        InvalidMessages,
+        // Steering.
+        UnknownHookPoint,
+        AbsentHookPoint,
+        ReadOnlyHookPoint,
+        UnknownVector,
+        UnusableVector,
+        InvalidVectorLength,
+        SteeringNotFinite,
+        // Reading activations.
+        InvalidSelector,
+        NoLogitLens,
+        CaptureTooLarge,
+        LensTooLarge,
+        // Who and where.
+        InvalidApiKey,
+        ForeignOrigin,
+        ModelNotFound,
+        OperationNotFound,
+        PluginNotFound,
+        UnknownUrl,
+        MethodNotSupported,
+        // Models and plugins as the host manages them.
+        InvalidLocalPath,
+        ModelAlreadyExists,
+        ModelAlreadyLoaded,
+        ModelNotLoaded,
+        ModelBusy,
+        ModelLocked,
+        ModelLoadFailed,
+        InsufficientMemory,
+        OperationNotCancellable,
+        OperationCancelled,
+        PluginRefused,
+        PluginChanged,
+        // The host.
+        Starting,
+        ModelUnavailable,
+        StoreUnavailable,
+        StoreFull,
+        QueueFull,
+        CapturesBusy,
+        Stopping,
+        ModelFailed,
+        Internal,
+    }
 }
 
 /// When a client should try again. The official ones retry 408, 409, 429 and every 5xx unless told otherwise.
@@ -122,7 +159,26 @@ impl Kind {
             Self::CaptureTooLarge => refused(S::PAYLOAD_TOO_LARGE, "capture_too_large"),
             Self::LensTooLarge => refused(S::PAYLOAD_TOO_LARGE, "lens_too_large"),
             Self::InvalidApiKey => refused(S::UNAUTHORIZED, "invalid_api_key"),
+            Self::ForeignOrigin => refused(S::FORBIDDEN, "foreign_origin"),
             Self::ModelNotFound => refused(S::NOT_FOUND, "model_not_found"),
+            Self::OperationNotFound => refused(S::NOT_FOUND, "operation_not_found"),
+            Self::PluginNotFound => refused(S::NOT_FOUND, "plugin_not_found"),
+            Self::InvalidLocalPath => bad("invalid_local_path"),
+            Self::ModelAlreadyExists => refused(S::CONFLICT, "model_already_exists"),
+            Self::ModelAlreadyLoaded => bad("model_already_loaded"),
+            Self::ModelNotLoaded => bad("model_not_loaded"),
+            Self::ModelBusy => refused(S::CONFLICT, "model_busy"),
+            Self::ModelLocked => refused(S::CONFLICT, "model_locked"),
+            Self::ModelLoadFailed => (S::INTERNAL_SERVER_ERROR, SERVER, Some("model_load_failed"), Retry::Never),
+            Self::InsufficientMemory => (S::INSUFFICIENT_STORAGE, SERVER, Some("insufficient_memory"), Retry::Never),
+            Self::OperationNotCancellable => refused(S::CONFLICT, "operation_not_cancellable"),
+            Self::OperationCancelled => (S::SERVICE_UNAVAILABLE, SERVER, Some("operation_cancelled"), Retry::Never),
+            Self::PluginRefused => refused(S::CONFLICT, "plugin_refused"),
+            Self::PluginChanged => refused(S::CONFLICT, "plugin_changed"),
+            Self::Starting => (S::SERVICE_UNAVAILABLE, SERVER, Some("starting"), Retry::After(1)),
+            Self::ModelUnavailable => (S::SERVICE_UNAVAILABLE, SERVER, Some("model_not_loaded"), Retry::Never),
+            Self::StoreUnavailable => (S::SERVICE_UNAVAILABLE, SERVER, Some("store_unavailable"), Retry::After(1)),
+            Self::StoreFull => (S::INSUFFICIENT_STORAGE, SERVER, Some("store_full"), Retry::Never),
             Self::UnknownUrl => refused(S::NOT_FOUND, "unknown_url"),
             Self::MethodNotSupported => refused(S::METHOD_NOT_ALLOWED, "method_not_supported"),
             Self::QueueFull => (S::TOO_MANY_REQUESTS, RATE, Some("queue_full"), Retry::After(1)),
@@ -131,6 +187,26 @@ impl Kind {
             Self::ModelFailed => (S::INTERNAL_SERVER_ERROR, SERVER, Some("model_failed"), Retry::Never),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, SERVER, Some("internal_error"), Retry::Never),
         }
+    }
+
+    /// The status it is answered with.
+    pub(crate) fn status(self) -> StatusCode {
+        self.row().0
+    }
+
+    /// OpenAI's `type`.
+    pub(crate) fn openai_type(self) -> &'static str {
+        self.row().1
+    }
+
+    /// The word that programs branch on under `/v1`. OpenAI has none for bodies that are no JSON.
+    pub(crate) fn openai_code(self) -> Option<&'static str> {
+        self.row().2
+    }
+
+    /// The word that programs branch on under `/api`, where there always is one.
+    pub(crate) fn code(self) -> String {
+        self.openai_code().unwrap_or("invalid_body").to_ascii_uppercase()
     }
 }
 
@@ -152,14 +228,17 @@ impl ApiError {
         self
     }
 
-    /// The word that programs branch on.
-    pub(crate) fn code(&self) -> Option<&'static str> {
-        self.kind.row().2
-    }
-
     /// A bug. The log has the facts; the client learns that it is not its fault.
     pub(crate) fn internal() -> Self {
         Self::new(Kind::Internal, "The server failed on this request. Its log says more.")
+    }
+
+    /// What the management API says of it: `{"code", "message", "details"}`.
+    pub(crate) fn object(&self) -> Value {
+        let param = self.param.iter().map(|param| ("param".to_owned(), Value::from(param.as_str())));
+        let facts = self.facts.iter().map(|(name, fact)| ((*name).to_owned(), fact.clone()));
+        let details: Map<String, Value> = param.chain(facts).collect();
+        json!({ "code": self.kind.code(), "message": self.message, "details": details })
     }
 
     /// `{"error": {…}}`, which is a response's body and, mid-stream, an event's data.

@@ -2,12 +2,18 @@
 
 mod auth;
 mod body;
+mod by;
 mod exchange;
 mod id;
+mod origin;
+mod path;
 
 pub(crate) use self::{
-    auth::{ApiKey, require_key},
-    body::JsonBody,
+    auth::{ApiKey, bearer, require_key},
+    body::{JsonBody, MaybeJson},
+    by::By,
     exchange::frame,
     id::unique_id,
+    origin::{is_foreign, refuse_foreign},
+    path::Id,
 };

@@ -12,11 +12,15 @@
 //! * `plugins`: where plugins are looked for
 //! * `models`: the models being served, where they lie and their steering vectors
 //! * `routes`, `app`: all URLs, and what their handlers see of the host
-//! * `blocking`: work that must not hold up connections
+//! * `blocking`, `whole`: work that must not hold up connections, and changes that end although their client leaves
 //! * `http`: what all URLs have in common: authentication, request ids, bodies, panics
 //! * `openai`: the endpoints under `/v1`
 //! * `api`: the endpoints under `/api`, which read activations
+//! * `openapi`: the description of all URLs for programs, and a page to read it
 //! * `certificate`, `verify`: how a model's numbers compare with a reference
+//! * `operations`, `live`: work that takes long, and telling what changes over Socket.IO
+//! * `readiness`, `opening`: what the host does at its start
+//! * `fields`: taking JSON objects apart
 //! * `error`: how a request fails, and the one table of error codes
 
 mod api;
@@ -25,16 +29,26 @@ mod blocking;
 mod certificate;
 mod cli;
 mod error;
+mod fields;
 mod http;
+mod live;
 mod logging;
 mod models;
 mod openai;
+#[expect(dead_code, reason = "most types there only describe what is read and written elsewhere")]
+mod openapi;
+mod opening;
+mod operations;
 mod plugins;
+mod readiness;
 mod routes;
 mod services;
 mod settings;
 mod shutdown;
 mod startup;
+#[cfg(test)]
+mod testing;
 mod verify;
+mod whole;
 
 pub use startup::run;

@@ -1,155 +1,203 @@
-//! The models being served.
+//! The models that the host knows, and those of them that it serves.
+//!
+//! A model is on disk (`entry`) and, while it is loaded, in memory with a running engine (`model`). Everything that
+//! changes which models there are goes through here, one change at a time, and is in the store before it is answered.
+//!
+//! * `located`, `register`: from what a user names to a model that the host knows
+//! * `load`, `unload`, `memory`: into memory and out of it, if there is enough
+//! * `demand`: models that a request needs
+//! * `view`: what is told of a model
+//! * `fingerprint`, `vectors`: what comes with the weights
 
+mod demand;
+mod entry;
 mod fingerprint;
+mod load;
 mod locate;
+mod memory;
+mod model;
+mod register;
+mod unload;
 mod vectors;
+mod view;
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
-    thread::JoinHandle,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::Duration,
 };
 
-use anyhow::{Context, ensure};
-use millm_engine::{Engine, EngineConfig, Threads};
-use millm_loader::Registry;
-use millm_plugin_api::{Host, LoadOptions};
-use millm_text::{ModelText, Tokenizer};
+use anyhow::ensure;
+use millm_store::Store;
+use tokio::sync::Mutex;
 
+use self::entry::{Entry, Phase};
 pub(crate) use self::{
+    entry::ModelStatus,
+    load::Loads,
     locate::{Located, locate},
+    memory::{Estimate, KvLimits},
+    model::{Loading, Model},
+    register::NewLocalModel,
     vectors::{VectorError, Vectors},
+    view::ModelView,
 };
-use crate::{certificate::Kept, services::PluginServices};
-
-/// A model in memory, with its engine running.
-#[derive(Debug)]
-pub(crate) struct Model {
-    /// What requests call it.
-    pub(crate) id: String,
-    /// When it was loaded, in seconds since 1970.
-    pub(crate) created: u64,
-    /// Where it lies.
-    pub(crate) folder: PathBuf,
-    pub(crate) engine: Engine,
-    pub(crate) text: ModelText,
-    /// The steering vectors that requests can name.
-    pub(crate) vectors: Vectors,
-    /// Changes whenever the same request with the same seed may be answered differently.
-    pub(crate) system_fingerprint: String,
-    /// How its numbers compare with a reference, once somebody has asked.
-    pub(crate) certificate: Kept,
-}
+use crate::{
+    error::{ApiError, Kind},
+    live::Live,
+    operations::Operations,
+};
 
 /// The reference beside a model's weights.
 pub(crate) const GOLDEN: &str = "golden.safetensors";
 
-/// What loading a model takes besides its folder.
-#[derive(Debug)]
-pub(crate) struct Loading<'a> {
-    pub(crate) registry: &'a Registry,
-    pub(crate) threads: &'a Threads,
-    pub(crate) options: LoadOptions,
-    pub(crate) config: EngineConfig,
-    pub(crate) data_dir: &'a Path,
-}
-
-impl Model {
-    /// Loads the model and starts its engine. May take minutes.
-    pub(crate) fn load(located: Located, loading: &Loading<'_>) -> anyhow::Result<(Self, JoinHandle<()>)> {
-        let Located { id, folder } = located;
-        let mut plugin = String::new();
-        let services = |name: &str| {
-            plugin = name.to_owned();
-            Host::new(PluginServices::new(name, loading.threads.clone()))
-        };
-        let model = loading.registry.load_model(&folder, &loading.options, services)?;
-        let text = ModelText::load(&folder)?;
-        check_vocabulary(&text.tokenizer, model.spec().d_vocab, &folder)?;
-        let vectors = Vectors::load(&[folder.join("vectors"), loading.data_dir.join("vectors")]);
-        let plugin = loading.registry.plugins().iter().find(|found| found.manifest.name == plugin);
-        let system_fingerprint = fingerprint::of(&folder, plugin.map_or("", |plugin| &plugin.sha256))
-            .with_context(|| format!("cannot read the files in {}", folder.display()))?;
-        let (engine, thread) = Engine::start(model, text.tokenizer.clone(), loading.config.clone())?;
-        let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-        let certificate = Kept::default();
-        Ok((Self { id, created, folder, engine, text, vectors, system_fingerprint, certificate }, thread))
-    }
-}
-
-/// Refuses a tokenizer that was made for another model: what users write would become tokens that the model has not.
-/// Tokens that were added later and not trained are common in checkpoints; they only get a warning, and a request that
-/// uses one is refused.
-fn check_vocabulary(tokenizer: &Tokenizer, d_vocab: u32, folder: &Path) -> anyhow::Result<()> {
-    let last = tokenizer.last_base_id().unwrap_or(0);
-    ensure!(
-        last < d_vocab,
-        "{}: its tokens have the ids 0 to {last}, but vocab_size in config.json is {d_vocab}; the tokenizer belongs to \
-         another model",
-        folder.join("tokenizer.json").display()
-    );
-    let beyond: Vec<String> = tokenizer.added_from(d_vocab).into_iter().take(10).collect();
-    if !beyond.is_empty() {
-        tracing::warn!(d_vocab, ?beyond, "tokenizer.json adds tokens that the model does not have");
-    }
-    Ok(())
-}
-
-/// All models, in the order in which they were asked for.
-#[derive(Debug, Default)]
+/// All models of the host. A clone shares them.
+#[derive(Clone, Debug)]
 pub(crate) struct Models {
-    list: Vec<Arc<Model>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// In the order in which they became known.
+    entries: RwLock<Vec<Entry>>,
+    store: Store,
+    operations: Operations,
+    live: Live,
+    loading: Loading,
+    limits: Limits,
+    /// Held by whoever changes which models there are, or begins to.
+    changes: Mutex<()>,
+    /// Held by the load that runs: each uses all threads.
+    turn: Mutex<()>,
+}
+
+/// What the settings say about models.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) kv: KvLimits,
+    /// Bytes that all loaded models together may take by their estimates, if there is a limit besides the system's.
+    pub(crate) memory: Option<u64>,
+    /// How long an unload waits for running requests.
+    pub(crate) grace: Duration,
+    /// Whether a request for a model that is not loaded loads it.
+    pub(crate) auto_load: bool,
 }
 
 impl Models {
-    /// Loads every model of `located`, one after the other, since each load uses all threads. The handles are those of
-    /// the engines' threads.
-    pub(crate) fn load(located: Vec<Located>, loading: &Loading<'_>) -> anyhow::Result<(Self, Vec<JoinHandle<()>>)> {
-        for (index, Located { id, folder }) in located.iter().enumerate() {
-            let same = located[..index].iter().find(|other| other.id == *id);
-            let first = same.map_or(Path::new(""), |other| &other.folder);
-            ensure!(same.is_none(), "two models are called {id:?}: {} and {}", first.display(), folder.display());
-        }
-        let (mut list, mut threads) = (Vec::new(), Vec::new());
-        for located in located {
-            let id = located.id.clone();
-            tracing::info!(model = id, folder = %located.folder.display(), "loading model");
-            let (model, thread) = Model::load(located, loading).with_context(|| format!("cannot load model {id:?}"))?;
-            let spec = model.engine.spec();
-            tracing::info!(model = id, n_params = spec.n_params, n_ctx = model.engine.n_ctx(), "model loaded");
-            list.push(Arc::new(model));
-            threads.push(thread);
-        }
-        Ok((Self { list }, threads))
+    /// The models that the store knows. None is loaded.
+    pub(crate) async fn open(
+        store: Store,
+        operations: Operations,
+        live: Live,
+        loading: Loading,
+        limits: Limits,
+    ) -> Result<Self, ApiError> {
+        let mut rows = store.models().await?;
+        // Newest first, and here they stand in the order in which they came.
+        rows.reverse();
+        let entries = rows.into_iter().map(|row| Entry::from_row(row, limits.kv)).collect();
+        let (changes, turn) = (Mutex::default(), Mutex::default());
+        let entries = RwLock::new(entries);
+        let models =
+            Self { shared: Arc::new(Shared { entries, store, operations, live, loading, limits, changes, turn }) };
+        models.views().into_iter().for_each(|view| models.shared.live.model(view.json()));
+        Ok(models)
     }
 
     /// The model that requests call `id`.
-    pub(crate) fn get(&self, id: &str) -> Option<&Arc<Model>> {
-        self.iter().find(|model| model.id == id)
+    ///
+    /// # Errors
+    ///
+    /// `ModelNotFound`; `ModelUnavailable` if it is known and not loaded.
+    pub(crate) fn get(&self, id: &str) -> Result<Arc<Model>, ApiError> {
+        let entries = self.entries();
+        let entry = entries.iter().find(|entry| entry.id == id).ok_or_else(|| self.not_found(&entries, id))?;
+        entry.model().cloned().ok_or_else(|| demand::unavailable(entry))
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Model>> {
-        self.list.iter()
-    }
-
-    /// The model, if there is no other.
-    pub(crate) fn only(&self) -> Option<&Arc<Model>> {
-        match self.list.as_slice() {
-            [only] => Some(only),
-            _ => None,
-        }
+    /// The model, if no other is loaded.
+    pub(crate) fn only(&self) -> Option<Arc<Model>> {
+        let entries = self.entries();
+        let mut loaded = entries.iter().filter_map(Entry::model);
+        loaded.next().filter(|_| loaded.next().is_none()).cloned()
     }
 
     /// What requests can put into `model`, for messages.
     pub(crate) fn ids(&self) -> String {
-        self.iter().map(|model| model.id.as_str()).collect::<Vec<_>>().join(", ")
+        ids(&self.entries())
     }
 
-    /// Gives the running requests of every model until `grace` to finish, and refuses new ones.
-    pub(crate) fn shutdown(&self, grace: Duration) {
-        self.iter().for_each(|model| model.engine.shutdown(grace));
+    /// The models in memory, for people.
+    pub(crate) fn loaded(&self) -> String {
+        let entries = self.entries();
+        let loaded: Vec<&str> = entries.iter().filter_map(Entry::model).map(|model| model.id.as_str()).collect();
+        if loaded.is_empty() { "none loaded".into() } else { loaded.join(", ") }
     }
+
+    /// Where loads and unloads are under way.
+    pub(crate) fn operations(&self) -> &Operations {
+        &self.shared.operations
+    }
+
+    /// What is told of the model.
+    pub(crate) fn view(&self, id: &str) -> Result<ModelView, ApiError> {
+        let entries = self.entries();
+        let entry = entries.iter().find(|entry| entry.id == id).ok_or_else(|| self.not_found(&entries, id))?;
+        Ok(ModelView::of(entry))
+    }
+
+    /// What is told of all models, in the order in which they became known.
+    pub(crate) fn views(&self) -> Vec<ModelView> {
+        self.entries().iter().map(ModelView::of).collect()
+    }
+
+    /// Gives the running requests of every model until `grace` to finish, and refuses new ones. Returns when the engines of
+    /// all loaded models have ended.
+    pub(crate) fn shutdown(&self, grace: Duration) {
+        let ended: Vec<_> = self.entries_mut().iter_mut().filter_map(Entry::take).collect();
+        // Those as well that are being unloaded, for which somebody may have granted hours.
+        for entry in &*self.entries() {
+            if let Phase::Unloading(engine) = &entry.phase {
+                engine.shutdown(grace);
+            }
+        }
+        for running in ended {
+            // A panic in there was logged, and there is nothing left to save.
+            let _ = running.thread.join();
+        }
+    }
+
+    fn entries(&self) -> RwLockReadGuard<'_, Vec<Entry>> {
+        self.shared.entries.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn entries_mut(&self) -> RwLockWriteGuard<'_, Vec<Entry>> {
+        self.shared.entries.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the entry, if it is still there, and tells everybody.
+    fn update<T>(&self, id: &str, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        let (changed, view) = {
+            let mut entries = self.entries_mut();
+            let entry = entries.iter_mut().find(|entry| entry.id == id)?;
+            let changed = change(entry);
+            (changed, ModelView::of(entry))
+        };
+        self.shared.live.model(view.json());
+        Some(changed)
+    }
+
+    /// The answer to a request for a model that there is not.
+    fn not_found(&self, entries: &[Entry], id: &str) -> ApiError {
+        let id: String = id.chars().take(100).collect();
+        let message = format!("The model '{id}' does not exist; there are: {}.", ids(entries));
+        ApiError::at(Kind::ModelNotFound, "model", message)
+    }
+}
+
+fn ids(entries: &[Entry]) -> String {
+    entries.iter().map(|entry| entry.id.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// The demo model, beside the program.
@@ -158,43 +206,4 @@ pub(crate) fn demo(program_folder: &Path) -> anyhow::Result<PathBuf> {
     let hint = "name a model with --model, or build the demo with `cargo xtask build`";
     ensure!(folder.is_dir(), "there is no demo model at {}; {hint}", folder.display());
     Ok(folder)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use serde_json::json;
-
-    use super::*;
-
-    /// Checks a tokenizer of three tokens and one added token, whose id is given.
-    fn check(added: u32, d_vocab: u32) -> Result<(), String> {
-        let folder = tempfile::tempdir().unwrap();
-        let token = json!({
-            "id": added, "content": "<late>", "special": true, "single_word": false, "lstrip": false, "rstrip": false,
-            "normalized": false,
-        });
-        let model =
-            json!({ "type": "WordLevel", "vocab": { "<late>": added, "a": 0, "b": 1, "c": 2 }, "unk_token": "a" });
-        let tokenizer = json!({ "version": "1.0", "added_tokens": [token], "model": model });
-        fs::write(folder.path().join("tokenizer.json"), tokenizer.to_string()).unwrap();
-        let tokenizer = Tokenizer::load(folder.path()).unwrap();
-        check_vocabulary(&tokenizer, d_vocab, Path::new("/models/a")).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn a_tokenizer_of_another_model_is_refused_with_both_numbers() {
-        let message = check(3, 2).unwrap_err();
-        for part in ["/models/a/tokenizer.json", "0 to 2", "vocab_size", "is 2"] {
-            assert!(message.contains(part), "{message}");
-        }
-    }
-
-    #[test]
-    fn tokens_that_were_added_later_need_not_be_in_the_model() {
-        for (added, d_vocab) in [(3, 3), (3, 4), (3, 100), (50, 3)] {
-            assert_eq!(check(added, d_vocab), Ok(()));
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! The OpenAI API.
 //!
-//! A request's way: `fields` takes the JSON apart and `chat` or `completions` says which fields there are; what both
+//! A request's way: `crate::fields` takes the JSON apart and `chat` or `completions` says which fields there are; what both
 //! share is in `sampling`, `steering`, `output`, `unsupported` and `ignored`. Together they make a `call`, whose `generation` ends
 //! up in one `response` or in a `stream`.
 //!
@@ -9,7 +9,6 @@
 pub(crate) mod call;
 pub(crate) mod chat;
 pub(crate) mod completions;
-pub(crate) mod fields;
 pub(crate) mod generation;
 mod ignored;
 pub(crate) mod messages;

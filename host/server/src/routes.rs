@@ -2,41 +2,96 @@
 
 use axum::{
     Router,
-    http::{Method, Uri},
-    middleware::{from_fn, from_fn_with_state},
-    routing::{get, post},
+    extract::Request,
+    http::{Method, StatusCode, Uri},
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::{MethodRouter, get, post},
 };
 
 use crate::{
     api,
     app::App,
     error::{ApiError, Kind},
-    http, openai,
+    http, openai, openapi,
 };
+
+/// A path, and what answers there, by method.
+type Route = (&'static str, MethodRouter<App>);
+
+/// What is under `/v1`.
+fn v1() -> Vec<Route> {
+    vec![
+        ("/models", get(openai::models::list)),
+        // Ids of the hub hold a slash, which clients may or may not encode.
+        ("/models/{*id}", get(openai::models::retrieve)),
+        ("/chat/completions", post(openai::chat::create)),
+        ("/completions", post(openai::completions::create)),
+    ]
+}
+
+/// What is under `/api`.
+fn api() -> Vec<Route> {
+    vec![
+        ("/health", get(api::health::show)),
+        ("/models", get(api::models::list).post(api::models::create)),
+        ("/models/{id}", get(api::models::show).delete(api::models::remove)),
+        ("/models/{id}/load", post(api::models::load)),
+        ("/models/{id}/unload", post(api::models::unload)),
+        ("/models/{id}/lock", post(api::models::lock)),
+        ("/models/{id}/unlock", post(api::models::unlock)),
+        ("/plugins", get(api::plugins::list)),
+        ("/plugins/rescan", post(api::plugins::rescan)),
+        ("/plugins/{name}", get(api::plugins::show)),
+        ("/plugins/{name}/enable", post(api::plugins::enable)),
+        ("/plugins/{name}/disable", post(api::plugins::disable)),
+        ("/plugins/{name}/reload", post(api::plugins::reload)),
+        ("/plugins/{name}/trust", post(api::plugins::trust)),
+        ("/operations", get(api::operations::list)),
+        ("/operations/{id}", get(api::operations::show)),
+        ("/operations/{id}/cancel", post(api::operations::cancel)),
+        ("/models/{id}/certificate", get(api::certificate::show)),
+        ("/models/{id}/hook_points", get(api::hook_points::list)),
+        ("/capture", post(api::capture::create)),
+        ("/logit_lens", post(api::logit_lens::create)),
+    ]
+}
+
+/// What takes no key.
+fn open() -> Vec<Route> {
+    vec![
+        ("/livez", get(api::health::live)),
+        ("/readyz", get(api::health::ready)),
+        // It says nothing of this host that its source does not say.
+        ("/api/openapi.json", get(openapi::show)),
+    ]
+}
+
+fn routed(routes: Vec<Route>) -> Router<App> {
+    routes.into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods))
+}
 
 /// All routes.
 pub(crate) fn router(app: App) -> Router {
-    let v1 = Router::new()
-        .route("/models", get(openai::models::list))
-        // Ids of the hub hold a slash, which clients may or may not encode.
-        .route("/models/{*id}", get(openai::models::retrieve))
-        .route("/chat/completions", post(openai::chat::create))
-        .route("/completions", post(openai::completions::create))
-        .layer(from_fn_with_state(app.api_key.clone(), http::require_key));
-    let api = Router::new()
-        .route("/models/{id}/certificate", get(api::certificate::show))
-        .route("/models/{id}/hook_points", get(api::hook_points::list))
-        .route("/capture", post(api::capture::create))
-        .route("/logit_lens", post(api::logit_lens::create))
-        .layer(from_fn_with_state(app.api_key.clone(), http::require_key));
-    Router::new()
-        .nest("/v1", v1)
-        .nest("/api", api)
-        .route("/livez", get(async || "ok"))
+    let live = app.live.routes();
+    let key = from_fn_with_state(app.api_key.clone(), http::require_key);
+    routed(open())
+        .nest("/v1", routed(v1()).layer(key.clone()))
+        .nest("/api", routed(api()).layer(key))
+        // Whoever opens it in a browser could not send a key.
+        .merge(openapi::page().layer(from_fn(known_page)))
         .fallback(unknown_url)
         .method_not_allowed_fallback(method_not_supported)
+        .layer(from_fn(http::refuse_foreign))
         .layer(from_fn(http::frame))
         .with_state(app)
+        .merge(live)
+}
+
+/// Says in the words of this host that a part of the page does not exist.
+async fn known_page(method: Method, uri: Uri, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    if response.status() == StatusCode::NOT_FOUND { unknown_url(method, uri).await.into_response() } else { response }
 }
 
 async fn unknown_url(method: Method, uri: Uri) -> ApiError {
@@ -52,22 +107,22 @@ async fn method_not_supported(method: Method, uri: Uri) -> ApiError {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::collections::BTreeSet;
 
     use axum::{
         body::Body,
-        http::{Request, Response, StatusCode},
+        http::{Request, Response},
     };
     use serde_json::Value;
     use tower::ServiceExt;
 
     use super::*;
-    use crate::api::Budget;
+    use crate::testing;
 
     async fn send(api_key: Option<&str>, request: Request<Body>) -> (Response<()>, Value) {
-        let api_key = api_key.map(|key| key.parse().unwrap());
-        let app = router(App { models: Arc::default(), captures: Budget::new(1 << 20), api_key });
-        let (parts, body) = app.oneshot(request).await.unwrap().into_parts();
+        let folder = tempfile::tempdir().unwrap();
+        let app = testing::app(folder.path(), api_key).await;
+        let (parts, body) = router(app).oneshot(request).await.unwrap().into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         (Response::from_parts(parts, ()), serde_json::from_slice(&bytes).unwrap_or_default())
     }
@@ -117,21 +172,44 @@ mod tests {
     #[tokio::test]
     async fn under_api_every_error_is_an_envelope() {
         for (request, status, code) in [
-            (get("/api"), 404, "unknown_url"),
-            (get("/api/nowhere"), 404, "unknown_url"),
-            (get("/api/models/nobody/hook_points"), 404, "model_not_found"),
-            (get("/api/models/org%2Fname/hook_points"), 404, "model_not_found"),
-            (get("/api/models/%FF/hook_points"), 404, "model_not_found"),
-            (get("/api/models/org/name/hook_points"), 404, "unknown_url"),
-            (get("/api/capture"), 405, "method_not_supported"),
-            (post("/api/capture", "{"), 400, "invalid_body"),
-            (post("/api/capture?format=xml", "{}"), 400, "unsupported_value"),
-            (post("/api/capture?fromat=json", "{}"), 400, "unknown_parameter"),
-            (post("/api/capture", "{\"model\": \"nobody\"}"), 404, "model_not_found"),
-            (post("/api/capture", "{\"promt\": \"a\"}"), 400, "unknown_parameter"),
-            (post("/api/logit_lens", "{\"model\": 5}"), 400, "invalid_type"),
-            (post("/api/logit_lens?format=json", "{}"), 400, "unknown_parameter"),
-            (post("/api/logit_lens", vec![b' '; 17 << 20]), 413, "request_too_large"),
+            (get("/api"), 404, "UNKNOWN_URL"),
+            (get("/api/nowhere"), 404, "UNKNOWN_URL"),
+            (get("/api/models/nobody/hook_points"), 404, "MODEL_NOT_FOUND"),
+            (get("/api/models/org%2Fname/hook_points"), 404, "MODEL_NOT_FOUND"),
+            (get("/api/models/%FF/hook_points"), 404, "MODEL_NOT_FOUND"),
+            (get("/api/models/org/name/hook_points"), 404, "UNKNOWN_URL"),
+            (get("/api/docs/nowhere.js"), 404, "UNKNOWN_URL"),
+            (post("/api/docs/", ""), 405, "METHOD_NOT_SUPPORTED"),
+            (post("/api/openapi.json", ""), 405, "METHOD_NOT_SUPPORTED"),
+            (get("/api/models/nobody"), 404, "MODEL_NOT_FOUND"),
+            (post("/api/models/nobody/load", ""), 404, "MODEL_NOT_FOUND"),
+            (post("/api/models/nobody/unload", "{}"), 404, "MODEL_NOT_FOUND"),
+            (post("/api/models/nobody/load", "{\"farce\": true}"), 400, "UNKNOWN_PARAMETER"),
+            (post("/api/models/nobody/load?wait=x", ""), 400, "INVALID_VALUE"),
+            (post("/api/models/nobody/lock", ""), 404, "MODEL_NOT_FOUND"),
+            (post("/api/models", "{}"), 400, "MISSING_REQUIRED_PARAMETER"),
+            (post("/api/models", "{\"source\": \"magic\"}"), 400, "UNSUPPORTED_VALUE"),
+            (post("/api/models", "{\"source\": \"local\", \"local_path\": \"a\"}"), 400, "INVALID_LOCAL_PATH"),
+            (get("/api/plugins/nobody"), 404, "PLUGIN_NOT_FOUND"),
+            (post("/api/plugins/no%2Fbody/enable", ""), 404, "PLUGIN_NOT_FOUND"),
+            (post("/api/plugins/nobody/disable", ""), 404, "PLUGIN_NOT_FOUND"),
+            (post("/api/plugins/nobody/reload", ""), 404, "PLUGIN_NOT_FOUND"),
+            (post("/api/plugins/nobody/trust", "{}"), 400, "MISSING_REQUIRED_PARAMETER"),
+            (post("/api/plugins/nobody/trust", "{\"sha256\": \"a\"}"), 404, "PLUGIN_NOT_FOUND"),
+            (get("/api/operations/nobody"), 404, "OPERATION_NOT_FOUND"),
+            (get("/api/operations/%00"), 404, "OPERATION_NOT_FOUND"),
+            (get("/api/operations?limit=0"), 400, "INVALID_VALUE"),
+            (get("/api/operations?status=done"), 400, "INVALID_VALUE"),
+            (post("/api/operations/nobody/cancel", ""), 404, "OPERATION_NOT_FOUND"),
+            (get("/api/capture"), 405, "METHOD_NOT_SUPPORTED"),
+            (post("/api/capture", "{"), 400, "INVALID_BODY"),
+            (post("/api/capture?format=xml", "{}"), 400, "UNSUPPORTED_VALUE"),
+            (post("/api/capture?fromat=json", "{}"), 400, "UNKNOWN_PARAMETER"),
+            (post("/api/capture", "{\"model\": \"nobody\"}"), 404, "MODEL_NOT_FOUND"),
+            (post("/api/capture", "{\"promt\": \"a\"}"), 400, "UNKNOWN_PARAMETER"),
+            (post("/api/logit_lens", "{\"model\": 5}"), 400, "INVALID_TYPE"),
+            (post("/api/logit_lens?format=json", "{}"), 400, "UNKNOWN_PARAMETER"),
+            (post("/api/logit_lens", vec![b' '; 17 << 20]), 413, "REQUEST_TOO_LARGE"),
         ] {
             let shown = format!("{} {}", request.method(), request.uri());
             let (response, body) = send(None, request).await;
@@ -152,7 +230,7 @@ mod tests {
     async fn only_the_key_opens_the_management_api() {
         let (response, body) = send(Some("swordfish"), post("/api/capture", "{}")).await;
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-        assert_eq!((&body["success"], body["error"]["code"].as_str()), (&Value::Bool(false), Some("invalid_api_key")));
+        assert_eq!((&body["success"], body["error"]["code"].as_str()), (&Value::Bool(false), Some("INVALID_API_KEY")));
         assert_eq!(response.headers()["www-authenticate"], "Bearer");
     }
 
@@ -186,8 +264,80 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_web_page_of_another_host_changes_nothing() {
+        let from = |origin: &str, method: &str, path: &str| {
+            let request = Request::builder().method(method).uri(path).header("host", "127.0.0.1:8080");
+            request.header("origin", origin).body(Body::empty()).unwrap()
+        };
+        let (response, body) = send(None, from("https://evil.example", "POST", "/api/models/a/unload")).await;
+        assert_eq!((response.status().as_u16(), body["error"]["code"].as_str()), (403, Some("FOREIGN_ORIGIN")));
+        let (response, _) = send(None, from("https://evil.example", "DELETE", "/api/models/a")).await;
+        assert_eq!(response.status().as_u16(), 403);
+        let (response, _) = send(None, from("http://127.0.0.1:8080", "POST", "/api/models/a/unload")).await;
+        assert_eq!(response.status().as_u16(), 404);
+        let (response, _) = send(None, from("https://evil.example", "GET", "/v1/models")).await;
+        assert_eq!(response.status().as_u16(), 200);
+    }
+
+    #[tokio::test]
     async fn without_models_the_list_is_empty() {
         let (_, body) = send(None, get("/v1/models")).await;
         assert_eq!(body, serde_json::json!({ "object": "list", "data": [] }));
+    }
+
+    /// Asks the router itself what it answers, path by path: to a method that no route has, it names those it has.
+    #[tokio::test]
+    async fn every_route_is_documented_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let router = router(testing::app(folder.path(), None).await);
+        let below = |prefix: &str, routes: Vec<Route>| -> Vec<String> {
+            routes.into_iter().map(|(path, _)| format!("{prefix}{path}").replace("{*", "{")).collect()
+        };
+        let mut routes = BTreeSet::new();
+        for path in [below("/v1", v1()), below("/api", api()), below("", open())].concat() {
+            let request = Request::builder().method("BREW").uri(path.replace(['{', '}'], "")).body(Body::empty());
+            let response = router.clone().oneshot(request.unwrap()).await.unwrap();
+            assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");
+            let allowed = response.headers()["allow"].to_str().unwrap();
+            // Whoever answers GET answers HEAD.
+            let methods = allowed.split(',').filter(|method| *method != "HEAD");
+            routes.extend(methods.map(|method| format!("{method} {path}")));
+        }
+        let (_, document) = send(None, get("/api/openapi.json")).await;
+        let paths = document["paths"].as_object().unwrap();
+        let documented = paths.iter().flat_map(|(path, item)| {
+            item.as_object().unwrap().keys().map(move |method| format!("{} {path}", method.to_ascii_uppercase()))
+        });
+        assert_eq!(documented.collect::<BTreeSet<_>>(), routes);
+    }
+
+    #[tokio::test]
+    async fn the_document_and_its_page_need_no_key_and_nothing_from_elsewhere() {
+        let (response, document) = send(Some("swordfish"), get("/api/openapi.json")).await;
+        assert_eq!((response.status(), &document["info"]["title"]), (StatusCode::OK, &"millm".into()));
+        let folder = tempfile::tempdir().unwrap();
+        let router = router(testing::app(folder.path(), Some("swordfish")).await);
+        let text = async |path: &str| {
+            let response = router.clone().oneshot(get(path)).await.unwrap();
+            assert_eq!(response.status(), StatusCode::OK, "{path}");
+            assert!(response.headers().contains_key("x-request-id"), "{path}");
+            let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+            String::from_utf8(body.to_vec()).unwrap()
+        };
+        let page = text("/api/docs/").await;
+        let loaded: Vec<&str> = page
+            .split(['"', '\''])
+            .map(|part| part.trim_start_matches("./"))
+            .filter(|part| part.ends_with(".js") || part.ends_with(".css"))
+            .collect();
+        assert!(loaded.len() >= 3, "{page}");
+        for part in loaded {
+            assert!(!part.contains("//"), "{part}");
+            assert!(!text(&format!("/api/docs/{part}")).await.is_empty());
+        }
+        let settings = text("/api/docs/swagger-initializer.js").await;
+        assert!(settings.contains("\"/api/openapi.json\"") && settings.contains("\"none\""), "{settings}");
+        let redirect = router.oneshot(get("/api/docs")).await.unwrap();
+        assert_eq!(redirect.headers()["location"], "/api/docs/");
     }
 }

@@ -1,7 +1,8 @@
 //! What plugins may ask of this host.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    fmt::Debug,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -15,13 +16,28 @@ pub(crate) struct PluginServices {
     threads: Threads,
     /// When progress was last logged.
     reported: Mutex<Option<Instant>>,
+    watch: Option<Arc<dyn Watch>>,
+}
+
+/// Whoever waits for what a plugin does.
+pub(crate) trait Watch: Debug + Send + Sync {
+    /// Learns how far the plugin is.
+    fn progress(&self, stage: &str, done: u64, total: u64);
+
+    /// Whether nobody wants the result any more.
+    fn cancelled(&self) -> bool;
 }
 
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 
 impl PluginServices {
     pub(crate) fn new(plugin: &str, threads: Threads) -> Self {
-        Self { plugin: plugin.to_owned(), threads, reported: Mutex::new(None) }
+        Self { plugin: plugin.to_owned(), threads, reported: Mutex::new(None), watch: None }
+    }
+
+    /// The same for one task of the plugin, which `watch` follows and can end.
+    pub(crate) fn watched(plugin: &str, threads: Threads, watch: Arc<dyn Watch>) -> Self {
+        Self { watch: Some(watch), ..Self::new(plugin, threads) }
     }
 }
 
@@ -40,6 +56,9 @@ impl HostServices for PluginServices {
 
     /// Logs at most one line per interval: a model has hundreds of tensors, and a small one loads in no time.
     fn progress(&self, stage: &str, done: u64, total: u64) {
+        if let Some(watch) = &self.watch {
+            watch.progress(stage, done, total);
+        }
         let now = Instant::now();
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         let since = *reported.get_or_insert(now);
@@ -49,9 +68,8 @@ impl HostServices for PluginServices {
         }
     }
 
-    /// Never: models are loaded before signals are handled, so an interrupt during a load ends the process.
     fn cancelled(&self) -> bool {
-        false
+        self.watch.as_ref().is_some_and(|watch| watch.cancelled())
     }
 
     fn width(&self) -> usize {

@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 use clap::Args;
+use millm_store::Location;
 use serde::Deserialize;
 
 use crate::{http::ApiKey, logging::LogFormat};
@@ -33,8 +34,13 @@ pub(crate) struct Options {
     #[arg(long, env = "MILLM_DATA_DIR", value_name = "FOLDER")]
     pub(crate) data_dir: Option<PathBuf>,
 
+    /// PostgreSQL database to keep this host's state in, as postgres://user:password@host/name [default: the SQLite file
+    /// millm.db in the data folder]
+    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub(crate) database_url: Option<String>,
+
     /// Model to serve: a folder, or an id in the Hugging Face cache; repeatable, comma-separated in the environment
-    /// [default: the demo beside this program]
+    /// [default: those that were loaded when it last ran, else the demo beside this program]
     #[arg(long, env = "MILLM_MODEL", value_name = "FOLDER|ID", value_delimiter = ',')]
     pub(crate) model: Vec<String>,
 
@@ -54,6 +60,14 @@ pub(crate) struct Options {
     /// Memory for the keys and values of running requests, per model, in MiB [default: 1024]
     #[arg(long, env = "MILLM_KV_CACHE_MIB", value_name = "MIB")]
     pub(crate) kv_cache_mib: Option<u64>,
+
+    /// Memory that all loaded models together may take, by their estimates, in MiB [default: what the system has]
+    #[arg(long, env = "MILLM_MEMORY_LIMIT_MIB", value_name = "MIB")]
+    pub(crate) memory_limit_mib: Option<u64>,
+
+    /// Whether a request for a model that is known and not loaded loads it [default: true]
+    #[arg(long, env = "MILLM_AUTO_LOAD", value_name = "BOOL")]
+    pub(crate) auto_load: Option<bool>,
 
     /// Sequences that one model computes at once; more wait [default: 64]
     #[arg(long, env = "MILLM_MAX_SEQUENCES", value_name = "COUNT")]
@@ -80,11 +94,14 @@ impl Options {
             host: self.host.or(lower.host),
             port: self.port.or(lower.port),
             data_dir: self.data_dir.or(lower.data_dir),
+            database_url: self.database_url.or(lower.database_url),
             model: if self.model.is_empty() { lower.model } else { self.model },
             plugin_dir: if self.plugin_dir.is_empty() { lower.plugin_dir } else { self.plugin_dir },
             api_key: self.api_key.or(lower.api_key),
             threads: self.threads.or(lower.threads),
             kv_cache_mib: self.kv_cache_mib.or(lower.kv_cache_mib),
+            memory_limit_mib: self.memory_limit_mib.or(lower.memory_limit_mib),
+            auto_load: self.auto_load.or(lower.auto_load),
             max_sequences: self.max_sequences.or(lower.max_sequences),
             capture_limit_mib: self.capture_limit_mib.or(lower.capture_limit_mib),
             shutdown_grace: self.shutdown_grace.or(lower.shutdown_grace),
@@ -101,13 +118,18 @@ pub(crate) struct Settings {
     /// Resolved and allowed: loopback, or there is an API key.
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) data_dir: PathBuf,
-    /// Folders or hub ids. Empty stands for the demo.
+    /// Where the host's state is kept.
+    pub(crate) database: Location,
+    /// Folders or hub ids. Empty stands for those that were loaded when the host last ran.
     pub(crate) models: Vec<String>,
     pub(crate) plugin_dirs: Vec<PathBuf>,
     pub(crate) api_key: Option<ApiKey>,
     /// 0 takes one per core.
     pub(crate) threads: usize,
     pub(crate) kv_bytes: u64,
+    /// Bytes that all models together may take.
+    pub(crate) memory_limit: Option<u64>,
+    pub(crate) auto_load: bool,
     pub(crate) max_sequences: usize,
     /// Of the activations of one capture.
     pub(crate) capture_bytes: u64,
@@ -135,15 +157,24 @@ impl Settings {
         ensure!(options.max_sequences != Some(0), "max-sequences must be at least 1");
         let kv_cache_mib = options.kv_cache_mib.unwrap_or(1024);
         let capture_limit_mib = options.capture_limit_mib.unwrap_or(256);
+        let memory_limit = options.memory_limit_mib.map(|mib| mib.checked_mul(1 << 20));
+        let data_dir = options.data_dir.unwrap_or(default_data_dir);
+        let database = match &options.database_url {
+            Some(url) => Location::parse_url(url).context("database-url")?,
+            None => Location::Sqlite(data_dir.join("millm.db")),
+        };
         Ok(Self {
             file,
             addresses,
-            data_dir: options.data_dir.unwrap_or(default_data_dir),
+            data_dir,
+            database,
             models: options.model,
             plugin_dirs: options.plugin_dir,
             api_key: options.api_key,
             threads: options.threads.unwrap_or(0),
             kv_bytes: kv_cache_mib.checked_mul(1 << 20).context("kv-cache-mib is too large")?,
+            memory_limit: memory_limit.map(|bytes| bytes.context("memory-limit-mib is too large")).transpose()?,
+            auto_load: options.auto_load.unwrap_or(true),
             max_sequences: options.max_sequences.unwrap_or(64),
             capture_bytes: capture_limit_mib.checked_mul(1 << 20).context("capture-limit-mib is too large")?,
             shutdown_grace: Duration::from_secs(options.shutdown_grace.unwrap_or(30)),

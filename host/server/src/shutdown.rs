@@ -1,6 +1,11 @@
 //! Serving until a signal, and what happens to running requests then.
 
-use std::{future::IntoFuture, io, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::{IntoFuture, pending},
+    io,
+    time::Duration,
+};
 
 use axum::{Router, serve::ListenerExt};
 use tokio::{
@@ -8,10 +13,11 @@ use tokio::{
     select,
     signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
+    task::spawn_blocking,
     time::sleep,
 };
 
-use crate::models::Models;
+use crate::app::App;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,15 +31,20 @@ pub(crate) enum Ending {
 /// What the engines get beyond the grace period to tell requests, and connections to pass it on.
 const MARGIN: Duration = Duration::from_secs(5);
 
-/// Serves until SIGINT or SIGTERM. From then on no connection is accepted; running requests get until `grace` to
-/// finish, those left over are ended with an error. A second signal ends everything at once.
+/// Serves until SIGINT or SIGTERM, and meanwhile does `begin`. From a signal on the host is not ready and no connection is
+/// accepted; running requests get until `grace` to finish, those left over are ended with an error. A second signal ends
+/// everything at once.
+///
+/// # Errors
+///
+/// Those of `begin`, and of the listener.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
-    models: Arc<Models>,
+    app: &App,
     grace: Duration,
-    ready: impl FnOnce(),
-) -> io::Result<Ending> {
+    begin: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<Ending> {
     let mut signals = Signals::new()?;
     // Tokens are small and each should leave at once.
     let listener = listener.tap_io(|connection| {
@@ -47,17 +58,29 @@ pub(crate) async fn serve(
         let _ = stopped.await;
     };
     let mut server = tokio::spawn(axum::serve(listener, router).with_graceful_shutdown(until).into_future());
-    ready();
+    let begun = async {
+        begin.await?;
+        pending::<anyhow::Result<Infallible>>().await
+    };
     select! {
-        ended = &mut server => return ended?.map(|()| Ending::Orderly),
+        ended = &mut server => return Ok(ended?.map(|()| Ending::Orderly)?),
+        Err(error) = begun => return Err(error),
         () = signals.next() => {}
     }
     let seconds = grace.as_secs();
     tracing::info!("stopping: running requests get {seconds} s to finish; another signal ends them at once");
+    app.readiness.set(false);
     drop(stop);
-    models.shutdown(grace);
+    app.operations.close();
+    let models = app.models.clone();
+    let engines = spawn_blocking(move || models.shutdown(grace));
+    app.live.close().await;
+    let all = async {
+        (&mut server).await??;
+        Ok(engines.await?)
+    };
     select! {
-        ended = &mut server => ended?.map(|()| Ending::Orderly),
+        ended = all => ended.map(|()| Ending::Orderly),
         () = signals.next() => Ok(Ending::Forced),
         () = sleep(grace.saturating_add(MARGIN)) => Ok(Ending::Forced),
     }

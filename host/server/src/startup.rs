@@ -1,26 +1,37 @@
 //! The life of the process, from the command line to the last request.
 
 use std::{
+    fs,
     io::{self, Write},
     net::{SocketAddr, TcpListener},
+    path::Path,
     sync::Arc,
-    thread::JoinHandle,
 };
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use clap::Parser;
 use millm_engine::{EngineConfig, Threads};
 use millm_plugin_api::LoadOptions;
-use tokio::runtime::{Builder, Runtime};
+use millm_store::Store;
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::spawn_blocking,
+};
 use tracing::level_filters::LevelFilter;
 
 use crate::{
     api::Budget,
     app::App,
     cli::{Cli, Command, Serve},
+    error::ApiError,
+    live::Live,
     logging,
-    models::{self, Loading, Models},
-    plugins, routes,
+    models::{self, KvLimits, Limits, Loading, Located, Models},
+    openapi, opening,
+    operations::Operations,
+    plugins::{self, Plugins, Trusted},
+    readiness::Readiness,
+    routes,
     settings::Settings,
     shutdown::{self, Ending},
     verify,
@@ -38,6 +49,8 @@ pub fn run() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Serve(arguments) => serve_models(arguments),
         Command::Verify(arguments) => verify::run(arguments),
+        Command::Plugins(command) => plugins::run(command),
+        Command::Openapi => openapi::print(),
     }
 }
 
@@ -51,38 +64,25 @@ fn serve_models(arguments: Serve) -> anyhow::Result<()> {
     // First, because a taken port should not cost the minutes that a model takes to load.
     let listener = TcpListener::bind(settings.addresses.as_slice())
         .with_context(|| format!("cannot listen on {}", join(&settings.addresses)))?;
-    let (models, engine_threads) = load(&settings)?;
-    let models = Arc::new(models);
+    let named = named(&settings)?;
     let runtime = runtime()?;
-    let ending = runtime.block_on(serve(listener, &settings, models))?;
+    let ending = runtime.block_on(serve(listener, settings, named))?;
     // Connections of clients that do not read would keep it alive.
     runtime.shutdown_background();
     ensure!(ending == Ending::Orderly, "stopped with requests running");
-    for thread in engine_threads {
-        // A panic in there was logged, and there is nothing left to save.
-        let _ = thread.join();
-    }
     tracing::info!("stopped");
     Ok(())
 }
 
-fn load(settings: &Settings) -> anyhow::Result<(Models, Vec<JoinHandle<()>>)> {
-    let located = match settings.models.as_slice() {
-        [] => vec![models::locate(&models::demo(&plugins::program_folder()?)?.to_string_lossy())?],
-        asked => asked.iter().map(|model| models::locate(model)).collect::<Result<_, _>>()?,
-    };
-    let threads = Threads::new(settings.threads).context("cannot start threads")?;
-    let registry = plugins::open(settings, &threads)?;
-    let config =
-        EngineConfig { max_sequences: settings.max_sequences, max_waiting: MAX_WAITING, ..EngineConfig::default() };
-    let loading = Loading {
-        registry: &registry,
-        threads: &threads,
-        options: LoadOptions { kv_bytes: settings.kv_bytes },
-        config,
-        data_dir: &settings.data_dir,
-    };
-    Models::load(located, &loading)
+/// The models that the settings name, each once.
+fn named(settings: &Settings) -> anyhow::Result<Vec<Located>> {
+    let located: Vec<Located> = settings.models.iter().map(|model| models::locate(model)).collect::<Result<_, _>>()?;
+    for (index, Located { id, folder }) in located.iter().enumerate() {
+        let same = located[..index].iter().find(|other| other.id == *id);
+        let first = same.map_or(Path::new(""), |other| &other.folder);
+        ensure!(same.is_none(), "two models are called {id:?}: {} and {}", first.display(), folder.display());
+    }
+    Ok(located)
 }
 
 /// Connections need little: the computing happens on the engines' threads.
@@ -93,18 +93,62 @@ fn runtime() -> anyhow::Result<Runtime> {
     builder.build().context("cannot start the threads that serve connections")
 }
 
-async fn serve(listener: TcpListener, settings: &Settings, models: Arc<Models>) -> anyhow::Result<Ending> {
+async fn serve(listener: TcpListener, settings: Settings, named: Vec<Located>) -> anyhow::Result<Ending> {
     let address = listener.local_addr()?;
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let ids = models.ids();
-    let ready = || {
+    let grace = settings.shutdown_grace;
+    let app = open(settings).await?;
+    let (models, readiness) = (app.models.clone(), app.readiness.clone());
+    let begin = async {
+        opening::load(&models, named).await?;
+        // First, because whoever reads the line may ask at once.
+        readiness.set(true);
         // Nobody may be reading, which is no reason not to serve.
-        let _ = writeln!(io::stdout(), "millm is ready at http://{address}/v1 (models: {ids})");
+        let _ = writeln!(io::stdout(), "millm is ready at http://{address}/v1 (models: {})", models.loaded());
+        Ok(())
     };
+    let store = app.store.clone();
+    let ending = shutdown::serve(listener, routes::router(app.clone()), &app, grace, begin).await?;
+    store.close().await;
+    Ok(ending)
+}
+
+/// Opens everything that the host remembers and needs. No model is loaded yet.
+async fn open(settings: Settings) -> anyhow::Result<App> {
+    let readiness = Readiness::begin();
+    let data_dir = settings.data_dir.clone();
+    fs::create_dir_all(&data_dir).with_context(|| format!("cannot make the data folder {}", data_dir.display()))?;
+    let store = Store::open(&settings.database).await?;
+    let live = Live::new(settings.api_key.clone());
+    let operations = Operations::open(store.clone(), live.clone()).await?;
+    let threads = Threads::new(settings.threads).context("cannot start threads")?;
+    let limits = Limits {
+        kv: KvLimits { bytes: settings.kv_bytes, sequences: settings.max_sequences },
+        memory: settings.memory_limit,
+        grace: settings.shutdown_grace,
+        auto_load: settings.auto_load,
+    };
+    let config =
+        EngineConfig { max_sequences: settings.max_sequences, max_waiting: MAX_WAITING, ..EngineConfig::default() };
+    let options = LoadOptions { kv_bytes: settings.kv_bytes };
     let captures = Budget::new(settings.capture_bytes);
-    let router = routes::router(App { models: Arc::clone(&models), captures, api_key: settings.api_key.clone() });
-    Ok(shutdown::serve(listener, router, models, settings.shutdown_grace, ready).await?)
+    let api_key = settings.api_key.clone();
+    let trusted = Arc::new(Trusted::default());
+    trusted.read(&store).await?;
+    let disabled =
+        store.plugins().await?.into_iter().filter(|plugin| !plugin.enabled).map(|plugin| plugin.name).collect();
+    // Opening plugins reads files and runs their code.
+    let registry = {
+        let (threads, trusted) = (threads.clone(), Arc::clone(&trusted));
+        spawn_blocking(move || plugins::open(&settings, &threads, trusted, disabled)).await??
+    };
+    let registry = Arc::new(registry);
+    let plugins = Plugins::new(Arc::clone(&registry), trusted, store.clone(), live.clone());
+    let loading = Loading { registry, threads, options, config, data_dir };
+    let models = Models::open(store.clone(), operations.clone(), live.clone(), loading, limits).await;
+    let models = models.map_err(|ApiError { message, .. }| anyhow!(message))?;
+    Ok(App { store, models, plugins, operations, live, captures, api_key, readiness })
 }
 
 fn join(addresses: &[SocketAddr]) -> String {

@@ -3,17 +3,20 @@
 use std::{
     io::{self, Write},
     path::Path,
+    sync::Arc,
 };
 
 use anyhow::{Context, ensure};
 use millm_engine::{Threads, read_alone};
 use millm_plugin_api::{Host, LoadOptions};
+use tokio::runtime::Builder;
 use tracing::level_filters::LevelFilter;
 
 use crate::{
     certificate::{Golden, Reading, Status, examine, table},
     cli::Verify,
-    logging, models, plugins,
+    logging, models,
+    plugins::{self, Trusted},
     services::PluginServices,
     settings::{Options, Settings},
 };
@@ -32,9 +35,11 @@ pub(crate) fn run(arguments: Verify) -> anyhow::Result<()> {
     let folder = models::locate(&model)?.folder;
     let path = golden.unwrap_or_else(|| folder.join(models::GOLDEN));
     let threads = Threads::new(settings.threads).context("cannot start threads")?;
-    let registry = plugins::open(&settings, &threads)?;
+    let runtime = Builder::new_current_thread().enable_all().build().context("cannot start")?;
+    let trusted = Arc::new(runtime.block_on(Trusted::of(&settings.database))?);
+    let registry = plugins::open(&settings, &threads, trusted, Vec::new())?;
     let services = |name: &str| Host::new(PluginServices::new(name, threads.clone()));
-    let model = registry.load_model(&folder, &LoadOptions { kv_bytes: settings.kv_bytes }, services)?;
+    let (model, _) = registry.load_model(&folder, &LoadOptions { kv_bytes: settings.kv_bytes }, services)?;
     let golden =
         Golden::read(&path, model.spec()).with_context(|| format!("cannot compare with {}", path.display()))?;
     let read = |reading: &Reading| read_alone(&model, &reading.tokens, &reading.captures);

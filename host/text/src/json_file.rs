@@ -61,7 +61,11 @@ impl JsonFile {
 
 /// The file's text; `None` if there is no such file.
 pub(crate) fn read_text(path: &Path) -> Result<Option<String>, TextError> {
-    match std::fs::read_to_string(path) {
+    // Reading a pipe or a device might never end.
+    let read = std::fs::metadata(path).and_then(|metadata| {
+        if metadata.is_file() { std::fs::read_to_string(path) } else { Err(std::io::Error::other("it is not a file")) }
+    });
+    match read {
         Ok(text) => Ok(Some(text)),
         Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(TextError::Unreadable { path: path.into(), source }),

@@ -24,11 +24,13 @@ use crate::{
     app::App,
     blocking::blocking,
     error::{ApiError, Kind},
+    fields::{Fields, clip, wrong_type},
     http::JsonBody,
     models::Models,
-    openai::{
-        fields::{Fields, clip, wrong_type},
-        steering::hook_point_kind,
+    openai::steering::hook_point_kind,
+    openapi::{
+        envelope::Success,
+        reading::{CaptureAnswer, CaptureBody, CaptureFormat},
     },
 };
 
@@ -46,13 +48,23 @@ struct Call {
 }
 
 /// Captures activations.
+#[utoipa::path(
+    post, path = "/api/capture", operation_id = "capture", tag = "reading",
+    params(("format" = Option<CaptureFormat>, Query, description = "`json` by default")),
+    request_body = CaptureBody,
+    responses((
+        status = 200, description = "The activations; in one safetensors file with `format=safetensors`",
+        content((Success<CaptureAnswer> = "application/json"), (Vec<u8> = "application/octet-stream"))
+    )),
+)]
 pub(crate) async fn create(
     State(app): State<App>,
     RawQuery(query): RawQuery,
     JsonBody(body): JsonBody,
 ) -> Result<Response, ApiError> {
     let format = Format::read(query.as_deref())?;
-    let call = blocking(move || Call::read(&body, format, &app.models, &app.captures)).await?;
+    let budget = app.captures.clone();
+    let call = app.models.with(move |models| Call::read(&body, format, models, &budget)).await?;
     call.answer().await
 }
 

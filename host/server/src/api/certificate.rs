@@ -7,17 +7,23 @@ use millm_engine::{Activation, Interventions, LogitLens, Request};
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-use super::{envelope, reading::captured};
+use super::{envelope, loaded::Loaded, reading::captured};
 use crate::{
     certificate::{Certificate, Golden, Reading, examine},
     error::ApiError,
     models::{GOLDEN, Model},
-    openai::{call::refused, models::Named},
+    openai::call::refused,
+    openapi::{envelope::Success, models::ModelCertificate},
 };
 
 /// Compares the model with the golden file in its folder when it is first asked for, by way of its engine, and keeps the
 /// result for as long as the model is loaded.
-pub(crate) async fn show(Named(model): Named) -> Result<Json<Value>, ApiError> {
+#[utoipa::path(
+    get, path = "/api/models/{id}/certificate", operation_id = "getCertificate", tag = "reading",
+    params(("id" = String, Path, description = "Id of the model; a slash in it is written %2F")),
+    responses((status = 200, body = Success<ModelCertificate>, description = "The certificate")),
+)]
+pub(crate) async fn show(Loaded(model): Loaded) -> Result<Json<Value>, ApiError> {
     let certified = Arc::clone(&model);
     let certificate = model.certificate.get(move || certify(&certified)).await?;
     let mut data = serde_json::to_value(&*certificate).map_err(|_| ApiError::internal())?;

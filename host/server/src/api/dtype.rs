@@ -4,7 +4,7 @@ use half::{bf16, f16};
 
 use crate::{
     error::{ApiError, Kind},
-    openai::fields::{Fields, clip},
+    fields::{Fields, clip},
 };
 
 /// How captured numbers are written, little-endian.

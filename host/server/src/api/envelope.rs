@@ -6,7 +6,7 @@ use axum::{
     http::{HeaderValue, header},
     response::Response,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::error::ApiError;
 
@@ -24,18 +24,12 @@ pub(crate) fn around(response: Response, request_id: &str) -> Response {
     };
     head.headers.remove(header::CONTENT_LENGTH);
     head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Response::from_parts(head, Body::from(failure(error, request_id).to_string()))
+    Response::from_parts(head, Body::from(failure(&error, request_id).to_string()))
 }
 
-fn failure(error: ApiError, request_id: &str) -> Value {
-    // OpenAI has no code for bodies that are no JSON; programs that read this API always get one.
-    let code = error.code().unwrap_or("invalid_body");
-    let mut details = Map::new();
-    if let Some(param) = error.param {
-        details.insert("param".into(), param.into());
-    }
-    details.extend(error.facts.into_iter().map(|(name, fact)| (name.to_owned(), fact)));
-    let error = json!({ "code": code, "message": error.message, "details": details, "request_id": request_id });
+fn failure(error: &ApiError, request_id: &str) -> Value {
+    let mut error = error.object();
+    error["request_id"] = request_id.into();
     json!({ "success": false, "data": null, "error": error })
 }
 
@@ -56,7 +50,7 @@ mod tests {
             "success": false,
             "data": null,
             "error": {
-                "code": "captures_busy",
+                "code": "CAPTURES_BUSY",
                 "message": "Later.",
                 "details": { "param": "prompt", "limit_bytes": 5 },
                 "request_id": "req_1",

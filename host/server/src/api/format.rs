@@ -3,7 +3,7 @@
 use super::query::parameters;
 use crate::{
     error::{ApiError, Kind},
-    openai::fields::clip,
+    fields::clip,
 };
 
 /// How a capture is sent.

@@ -4,15 +4,20 @@ use axum::Json;
 use millm_plugin_api::{HookPointSpec, ModelSpec, RowSet, RowShape};
 use serde_json::{Value, json};
 
-use super::envelope;
-use crate::openai::models::Named;
+use super::{envelope, loaded::Loaded};
+use crate::openapi::{envelope::Success, models::HookPoints};
 
 /// What those should know who come from TransformerLens.
 const NOTE: &str = "hook_normalized is before gain and bias; attn.hook_q, attn.hook_k and attn.hook_v are before \
                     QK-norm and rope.";
 
 /// All hook points of a model, in the order of computation, and those it has not.
-pub(crate) async fn list(Named(model): Named) -> Json<Value> {
+#[utoipa::path(
+    get, path = "/api/models/{id}/hook_points", operation_id = "listHookPoints", tag = "reading",
+    params(("id" = String, Path, description = "Id of the model; a slash in it is written %2F")),
+    responses((status = 200, body = Success<HookPoints>, description = "The hook points")),
+)]
+pub(crate) async fn list(Loaded(model): Loaded) -> Json<Value> {
     envelope::success(describe(&model.id, model.engine.n_ctx(), model.engine.spec()))
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     error::{ApiError, Kind},
-    openai::fields::{Fields, integer, wrong_type},
+    fields::{Fields, integer, wrong_type},
 };
 
 /// Reads `layers`: `"all"`, which is the default, or a list of numbers; negative ones count from the end. Ascending, each

@@ -21,11 +21,14 @@ use super::{
 };
 use crate::{
     app::App,
-    blocking::blocking,
     error::{ApiError, Kind},
+    fields::Fields,
     http::JsonBody,
     models::{Model, Models},
-    openai::fields::Fields,
+    openapi::{
+        envelope::Success,
+        reading::{LensAnswer, LensBody},
+    },
 };
 
 /// Rows that the head computes for one request: layers times positions, over all prompts.
@@ -59,13 +62,19 @@ struct Place {
 }
 
 /// Looks through the logit lens.
+#[utoipa::path(
+    post, path = "/api/logit_lens", operation_id = "logitLens", tag = "reading",
+    request_body = LensBody,
+    responses((status = 200, body = Success<LensAnswer>, description = "The most probable tokens")),
+)]
 pub(crate) async fn create(
     State(app): State<App>,
     RawQuery(query): RawQuery,
     JsonBody(body): JsonBody,
 ) -> Result<Response, ApiError> {
     parameters(query.as_deref(), &[])?;
-    let call = blocking(move || Call::read(&body, &app.models, &app.captures)).await?;
+    let budget = app.captures.clone();
+    let call = app.models.with(move |models| Call::read(&body, models, &budget)).await?;
     call.answer().await
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     error::{ApiError, Kind},
-    openai::fields::clip,
+    fields::clip,
 };
 
 /// The parameters of a URL, each of which must be `known`. Nothing is decoded: whatever is no name or value of ours is

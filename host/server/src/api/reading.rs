@@ -15,8 +15,9 @@ use super::{
 };
 use crate::{
     error::{ApiError, Kind},
+    fields::Fields,
     models::{Model, Models},
-    openai::{call::refused, fields::Fields, generation::failed, models, steering},
+    openai::{call::refused, generation::failed, steering},
 };
 
 /// What both endpoints are asked in the same words, as far as it can be told without tokens.
@@ -86,14 +87,14 @@ impl Asked {
     /// there may be the parameters `own`.
     pub(crate) fn read(fields: &mut Fields, models: &Models, own: &[&str]) -> Result<Self, ApiError> {
         fields.deny_others(&[&PARAMETERS[..], own].concat())?;
-        let model = Arc::clone(match (fields.string("model")?, models.only()) {
-            (Some(id), _) => models::find(models, &id)?,
+        let model = match (fields.string("model")?, models.only()) {
+            (Some(id), _) => models.get(&id)?,
             (None, Some(only)) => only,
             (None, None) => {
                 let message = format!("Missing required parameter: 'model'; there are: {}.", models.ids());
                 return Err(ApiError::at(Kind::MissingParameter, "model", message));
             }
-        });
+        };
         Ok(Self {
             source: Source::read(fields)?,
             selector: Selector::read(fields, "positions")?,
@@ -110,7 +111,7 @@ impl Asked {
             let positions = selector.positions(&ids, &path)?;
             Ok(Item { token_ids: ids, positions })
         };
-        let items = source.into_tokens(&model)?.into_iter().map(item).collect::<Result<_, _>>()?;
+        let items = source.into_tokens(&model)?.into_iter().map(item).collect::<Result<_, ApiError>>()?;
         Ok(Reading { items, many, param, interventions, model })
     }
 }
@@ -138,7 +139,7 @@ impl Reading {
             let events = self.model.engine.submit(request).map_err(|error| refused(&error, self.param))?;
             Ok((events, looks))
         };
-        let submitted = requests.into_iter().map(submit).collect::<Result<Vec<_>, _>>()?;
+        let submitted = requests.into_iter().map(submit).collect::<Result<Vec<_>, ApiError>>()?;
         let steered = !self.interventions.is_empty();
         try_join_all(submitted.into_iter().map(|(events, looks)| captured(events, steered, looks))).await
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     error::{ApiError, Kind},
-    openai::fields::{Fields, integer, wrong_type},
+    fields::{Fields, integer, wrong_type},
 };
 
 /// A choice of positions, the same for every prompt it is asked about.

@@ -4,11 +4,10 @@ use millm_text::ChatInput;
 
 use crate::{
     error::{ApiError, Kind},
+    fields::{Fields, wrong_type},
     models::Model,
     openai::{
-        chat,
-        fields::{Fields, wrong_type},
-        messages,
+        chat, messages,
         prompt::{self, Prompt},
     },
 };

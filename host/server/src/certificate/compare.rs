@@ -1,7 +1,8 @@
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// What counts as equal.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Tolerance {
     /// Largest difference, relative to the reference's largest element.
     pub(crate) relative_error: f64,
@@ -15,7 +16,7 @@ impl Tolerance {
 }
 
 /// How two tensors agree. A cosine alone cannot see a factor, hence the ratio of norms.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Agreement {
     /// Largest difference of two elements.
     pub(crate) max_error: f64,

@@ -4,7 +4,7 @@ use std::{fmt, hint::black_box, str::FromStr};
 
 use axum::{
     extract::{Request, State},
-    http::header,
+    http::{HeaderMap, header},
     middleware::Next,
     response::Response,
 };
@@ -22,7 +22,7 @@ pub(crate) struct ApiKey {
 
 impl ApiKey {
     /// Takes the same time for every text of a length, however much of it is right.
-    fn matches(&self, given: &[u8]) -> bool {
+    pub(crate) fn matches(&self, given: &[u8]) -> bool {
         let given = Sha256::digest(given);
         self.sha256.iter().zip(given).fold(0, |difference, (a, b)| black_box(difference | (a ^ b))) == 0
     }
@@ -61,16 +61,19 @@ pub(crate) async fn require_key(
     next: Next,
 ) -> Result<Response, ApiError> {
     if let Some(key) = &api_key {
-        let authorization = request.headers().get(header::AUTHORIZATION);
-        let authorization = authorization.map(|value| value.as_bytes()).unwrap_or_default();
-        let (scheme, given) = authorization.split_at_checked("Bearer ".len()).unwrap_or_default();
-        if !scheme.eq_ignore_ascii_case(b"Bearer ") {
+        let Some(given) = bearer(request.headers()) else {
             let message = "You didn't provide an API key. Send it in the header `Authorization: Bearer KEY`.";
             return Err(ApiError::new(Kind::InvalidApiKey, message));
-        }
-        if !key.matches(given.trim_ascii()) {
+        };
+        if !key.matches(given) {
             return Err(ApiError::new(Kind::InvalidApiKey, "Incorrect API key provided."));
         }
     }
     Ok(next.run(request).await)
+}
+
+/// The key that `headers` carry.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let (scheme, given) = headers.get(header::AUTHORIZATION)?.as_bytes().split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| given.trim_ascii())
 }

@@ -10,7 +10,10 @@ use axum::{
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-use crate::error::{ApiError, Kind};
+use crate::{
+    error::{ApiError, Kind},
+    fields::Fields,
+};
 
 /// The bytes of a body that claims to be JSON.
 #[derive(Clone, Debug)]
@@ -52,6 +55,23 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
             bytes.extend_from_slice(&chunk);
         }
         Ok(Self(bytes.into()))
+    }
+}
+
+/// The fields of a body that may as well be left out.
+#[derive(Debug)]
+pub(crate) struct MaybeJson(pub(crate) Fields);
+
+impl<S: Send + Sync> FromRequest<S> for MaybeJson {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let bytes = if request.body().is_end_stream() {
+            Bytes::from_static(b"{}")
+        } else {
+            JsonBody::from_request(request, state).await?.0
+        };
+        Fields::parse(&bytes).map(Self)
     }
 }
 

@@ -17,11 +17,16 @@ use crate::{api::envelope, error::ApiError};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
 
+/// The id of the request, among its extensions.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestId(pub(crate) String);
+
 /// Runs the handler. The log lines in between carry the request's id, which the client has too.
-pub(crate) async fn frame(request: Request, next: Next) -> Response {
+pub(crate) async fn frame(mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = unique_id("req_");
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    request.extensions_mut().insert(RequestId(id.clone()));
     let span = tracing::info_span!("request", id);
     // A handler holds nothing across its panic that a later request could see half done.
     let handled = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;

@@ -85,7 +85,12 @@ fn is_name(name: &str) -> bool {
 
 /// The one vector in the file, or why there is none. The reason does not name the file, since clients see it.
 fn read(path: &Path) -> Result<Arc<[f32]>, String> {
-    let bytes = fs::metadata(path).map_err(|error| error.to_string())?.len();
+    let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
+    if !metadata.is_file() {
+        // Reading a pipe or a device might never end.
+        return Err("it is not a file".into());
+    }
+    let bytes = metadata.len();
     if bytes > MAX_FILE_BYTES {
         return Err(format!("the file has {bytes} bytes, at most {MAX_FILE_BYTES} are allowed"));
     }
@@ -117,6 +122,8 @@ fn read(path: &Path) -> Result<Arc<[f32]>, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use safetensors::tensor::{TensorView, serialize};
 
     use super::*;
@@ -181,8 +188,10 @@ mod tests {
             ("nan.safetensors", file(&[("v", Dtype::F32, &[2], &f32s(&[0.0, f32::NAN]))])),
             ("odd name.safetensors", file(&[("v", Dtype::F32, &[2], &good)])),
         ]);
+        let pipe = Command::new("mkfifo").arg(folder.path().join("pipe.safetensors")).status();
+        assert!(pipe.unwrap().success());
         let vectors = Vectors::load(&[folder.path().into()]);
-        assert_eq!(vectors.by_name.len(), 9);
+        assert_eq!(vectors.by_name.len(), 10);
         for (name, vector) in &vectors.by_name {
             assert_eq!(vector.is_ok(), name == "good", "{name}: {vector:?}");
         }

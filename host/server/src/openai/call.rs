@@ -10,10 +10,8 @@ use futures_util::{StreamExt, stream};
 use millm_engine::{Captures, Interventions, LogitLens, Request, SubmitError};
 
 use super::{
-    fields::Fields,
     generation::Generation,
     ignored::Ignored,
-    models,
     output::{Delivery, Output},
     response::{Answer, Endpoint, Usage},
     sampling::SamplingFields,
@@ -23,6 +21,7 @@ use super::{
 };
 use crate::{
     error::{ApiError, Kind},
+    fields::Fields,
     models::{Model, Models},
 };
 
@@ -51,13 +50,13 @@ impl Common {
     /// `min_tokens` is the least `max_tokens` of the endpoint.
     pub(crate) fn read(fields: &mut Fields, models: &Models, min_tokens: i128) -> Result<Self, ApiError> {
         let id = fields.string("model")?;
-        let model = models::find(models, &fields.require("model", id)?)?;
+        let model = models.get(&fields.require("model", id)?)?;
         unsupported::refuse(fields)?;
         Ok(Self {
-            model: Arc::clone(model),
             sampling: SamplingFields::read(fields)?,
             output: Output::read(fields, min_tokens)?,
             interventions: steering::read(fields, model.engine.spec(), &model.vectors)?,
+            model,
         })
     }
 
@@ -84,7 +83,7 @@ impl Common {
                 prompt,
             })
         };
-        let requests = prompts.into_iter().map(request).collect::<Result<_, _>>()?;
+        let requests = prompts.into_iter().map(request).collect::<Result<_, ApiError>>()?;
         Ok(Call { endpoint, model, requests, choices: output.choices, delivery: output.delivery, ignored })
     }
 }

@@ -5,22 +5,32 @@ use millm_text::{ChatInput, TemplateError};
 
 use super::{
     call::{Call, Common},
-    fields::Fields,
     ignored::Ignored,
     messages,
     response::Endpoint,
 };
 use crate::{
     app::App,
-    blocking::blocking,
     error::{ApiError, Kind},
+    fields::Fields,
     http::JsonBody,
     models::{Model, Models},
+    openapi::openai::{ChatAnswer, ChatBody, ChatChunk},
 };
 
 /// Answers a chat.
+#[utoipa::path(
+    post, path = "/v1/chat/completions", operation_id = "createChatCompletion", tag = "openai",
+    request_body = ChatBody,
+    responses((
+        status = 200,
+        description = "The answer; with `stream`, server-sent events of one chunk each, and `[DONE]` at the end",
+        content((ChatAnswer = "application/json"), (ChatChunk = "text/event-stream")),
+        headers(("x-millm-ignored-params" = Option<String>, description = "Names of parameters that did nothing"))
+    )),
+)]
 pub(crate) async fn create(State(app): State<App>, JsonBody(body): JsonBody) -> Result<Response, ApiError> {
-    blocking(move || read(&body, &app.models)).await?.answer().await
+    app.models.with(move |models| read(&body, models)).await?.answer().await
 }
 
 fn read(body: &[u8], models: &Models) -> Result<Call, ApiError> {

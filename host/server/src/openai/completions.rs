@@ -4,7 +4,6 @@ use axum::{extract::State, response::Response};
 
 use super::{
     call::{Call, Common},
-    fields::Fields,
     ignored::Ignored,
     output::Output,
     prompt,
@@ -12,18 +11,29 @@ use super::{
 };
 use crate::{
     app::App,
-    blocking::blocking,
     error::{ApiError, Kind},
+    fields::Fields,
     http::JsonBody,
     models::Models,
+    openapi::openai::{CompletionAnswer, CompletionBody},
 };
 
 /// A bound on prompts times choices, since each is a sequence of the engine.
 const MAX_CHOICES: usize = 2048;
 
 /// Completes prompts.
+#[utoipa::path(
+    post, path = "/v1/completions", operation_id = "createCompletion", tag = "openai",
+    request_body = CompletionBody,
+    responses((
+        status = 200,
+        description = "The answer; with `stream`, server-sent events of one chunk each, and `[DONE]` at the end",
+        content((CompletionAnswer = "application/json"), (CompletionAnswer = "text/event-stream")),
+        headers(("x-millm-ignored-params" = Option<String>, description = "Names of parameters that did nothing"))
+    )),
+)]
 pub(crate) async fn create(State(app): State<App>, JsonBody(body): JsonBody) -> Result<Response, ApiError> {
-    blocking(move || read(&body, &app.models)).await?.answer().await
+    app.models.with(move |models| read(&body, models)).await?.answer().await
 }
 
 fn read(body: &[u8], models: &Models) -> Result<Call, ApiError> {

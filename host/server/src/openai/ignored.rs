@@ -2,8 +2,10 @@
 
 use axum::http::HeaderValue;
 
-use super::fields::{Fields, clip};
-use crate::error::{ApiError, Kind};
+use crate::{
+    error::{ApiError, Kind},
+    fields::{Fields, clip},
+};
 
 /// Foreign keys, which a client is told of: many clients send many, but no one should believe they did something.
 #[derive(Clone, Debug, PartialEq, Eq)]

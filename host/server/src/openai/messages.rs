@@ -3,8 +3,10 @@
 use millm_text::ChatInput;
 use serde_json::{Map, Value};
 
-use super::fields::{Fields, clip, missing, wrong_type};
-use crate::error::{ApiError, Kind};
+use crate::{
+    error::{ApiError, Kind},
+    fields::{Fields, clip, missing, wrong_type},
+};
 
 const ROLES: [&str; 6] = ["system", "developer", "user", "assistant", "tool", "function"];
 

@@ -1,65 +1,45 @@
 //! `GET /v1/models` and `GET /v1/models/{id}`.
 
-use std::sync::Arc;
-
-use axum::{
-    Json,
-    extract::{FromRequestParts, Path, State},
-    http::request::Parts,
-};
+use axum::{Json, extract::State};
 use serde_json::{Value, json};
 
-use super::fields::clip;
 use crate::{
     app::App,
-    error::{ApiError, Kind},
-    models::{Model, Models},
+    error::ApiError,
+    http::Id,
+    models::{ModelStatus, ModelView},
+    openapi::openai::{OpenAiModel, OpenAiModels},
 };
 
-/// All models.
+/// All models, those too that are loaded when a request asks for them.
+#[utoipa::path(
+    get, path = "/v1/models", operation_id = "listOpenAiModels", tag = "openai",
+    responses((status = 200, body = OpenAiModels, description = "The models")),
+)]
 pub(crate) async fn list(State(app): State<App>) -> Json<Value> {
-    let data: Vec<Value> = app.models.iter().map(|model| describe(model)).collect();
+    let data: Vec<Value> = app.models.views().iter().map(describe).collect();
     Json(json!({ "object": "list", "data": data }))
 }
 
 /// One model. Its id may hold slashes, encoded or not.
-pub(crate) async fn retrieve(Named(model): Named) -> Json<Value> {
-    Json(describe(&model))
+#[utoipa::path(
+    get, path = "/v1/models/{id}", operation_id = "getOpenAiModel", tag = "openai",
+    params(("id" = String, Path, description = "Id of the model; a slash in it may be written %2F")),
+    responses((status = 200, body = OpenAiModel, description = "The model")),
+)]
+pub(crate) async fn retrieve(State(app): State<App>, Id(id): Id) -> Result<Json<Value>, ApiError> {
+    app.models.view(&id).map(|view| Json(describe(&view)))
 }
 
-/// The model whose id is in the URL.
-#[derive(Clone, Debug)]
-pub(crate) struct Named(pub(crate) Arc<Model>);
-
-impl FromRequestParts<App> for Named {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        // No id is invalid UTF-8.
-        let path = Path::<String>::from_request_parts(parts, app).await;
-        let Path(id) = path.map_err(|_| not_found("", &app.models))?;
-        find(&app.models, &id).map(|model| Self(Arc::clone(model)))
-    }
-}
-
-/// The model that a request calls `id`.
-pub(crate) fn find<'a>(models: &'a Models, id: &str) -> Result<&'a Arc<Model>, ApiError> {
-    models.get(id).ok_or_else(|| not_found(id, models))
-}
-
-/// The answer to a request for a model that is not served.
-pub(crate) fn not_found(id: &str, models: &Models) -> ApiError {
-    let message = format!("The model '{}' does not exist; there are: {}.", clip(id), models.ids());
-    ApiError::at(Kind::ModelNotFound, "model", message)
-}
-
-fn describe(model: &Model) -> Value {
+fn describe(model: &ModelView) -> Value {
+    let facts = model.loaded.as_ref();
     json!({
         "id": model.id,
         "object": "model",
         "created": model.created,
         "owned_by": "millm",
-        // As llama.cpp has it; clients size their prompts by it.
-        "meta": { "n_ctx": model.engine.n_ctx(), "n_params": model.engine.spec().n_params },
+        // These two as llama.cpp has them; clients size their prompts by the first.
+        "meta": facts.map(|facts| json!({ "n_ctx": facts.n_ctx, "n_params": facts.n_params })),
+        "status": { "value": if model.status == ModelStatus::Ready { "unloaded" } else { model.status.name() } },
     })
 }

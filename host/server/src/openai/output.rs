@@ -3,8 +3,10 @@
 use millm_text::StopStrings;
 use serde_json::Value;
 
-use super::fields::{Fields, wrong_type};
-use crate::error::{ApiError, Kind};
+use crate::{
+    error::{ApiError, Kind},
+    fields::{Fields, wrong_type},
+};
 
 /// The form and the bounds of an answer.
 #[derive(Clone, Debug)]

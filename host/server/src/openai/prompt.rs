@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::fields::{Fields, integer, wrong_type};
 use crate::{
     error::{ApiError, Kind},
+    fields::{Fields, integer, wrong_type},
     models::Model,
 };
 

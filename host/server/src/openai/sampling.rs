@@ -2,8 +2,7 @@
 
 use millm_engine::Sampling;
 
-use super::fields::Fields;
-use crate::error::ApiError;
+use crate::{error::ApiError, fields::Fields};
 
 /// A request's sampling parameters. The seed is apart: without one, every prompt of a call gets its own.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -6,9 +6,9 @@ use millm_engine::{HookPointError, InterventionError, Interventions};
 use millm_plugin_api::ModelSpec;
 use serde_json::Value;
 
-use super::fields::{Fields, clip, wrong_type};
 use crate::{
     error::{ApiError, Kind},
+    fields::{Fields, clip, wrong_type},
     models::{VectorError, Vectors},
 };
 

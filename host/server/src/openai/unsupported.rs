@@ -5,8 +5,10 @@
 
 use serde_json::Value;
 
-use super::fields::{Fields, clip};
-use crate::error::{ApiError, Kind};
+use crate::{
+    error::{ApiError, Kind},
+    fields::{Fields, clip},
+};
 
 /// Whether a value asks for nothing.
 type Neutral = fn(&Value) -> bool;
