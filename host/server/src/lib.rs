@@ -15,7 +15,7 @@
 //! * `blocking`, `whole`: work that must not hold up connections, and changes that end although their client leaves
 //! * `http`: what all URLs have in common: authentication, request ids, bodies, panics
 //! * `openai`: the endpoints under `/v1`
-//! * `api`: the endpoints under `/api`, which read activations
+//! * `api`: the endpoints under `/api`, which read activations and manage the host
 //! * `openapi`: the description of all URLs for programs, and a page to read it
 //! * `certificate`, `verify`: how a model's numbers compare with a reference
 //! * `operations`, `live`: work that takes long, and telling what changes over Socket.IO
