@@ -1,4 +1,4 @@
-//! The management API: reading a model from within.
+//! The management API: models, plugins, operations and health, and reading a model from within.
 //!
 //! Answers and errors come in one [`envelope`]. A request to read activations goes this way: `source` says which prompts,
 //! `selector` at which positions, and both make a `reading`, which the engine computes; `capture` and `logit_lens` say
