@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::{clock::now, error::StoreError, input, readers::Query, record::Record, store::Store, writer::Writing};
+use crate::{clock::now, error::StoreError, input, readers::Query, record::Record, store::Store, writing::Writing};
 
 /// Who causes a change.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -44,8 +44,17 @@ pub(crate) fn settings(location: &Location, role: Role) -> &'static str {
         (Location::Sqlite(_), Role::Reader) => {
             "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON; PRAGMA trusted_schema = OFF;"
         }
-        (Location::Postgres(_), Role::Writer) => "SET lock_timeout = '5s';",
-        (Location::Postgres(_), Role::Reader) => "SET lock_timeout = '5s'; SET default_transaction_read_only = on;",
+        // What is committed is on the server's disk, even where its administrator has waived that. The server asks after
+        // an idle client: the network in between may forget a connection, whose lock would then outlive it for hours.
+        (Location::Postgres(_), Role::Writer) => {
+            "SET lock_timeout = '5s'; SET statement_timeout = '8s'; SET tcp_keepalives_idle = 60; \
+             SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; \
+             SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';"
+        }
+        // The server ends what nobody waits for any more.
+        (Location::Postgres(_), Role::Reader) => {
+            "SET lock_timeout = '5s'; SET statement_timeout = '8s'; SET default_transaction_read_only = on;"
+        }
     }
 }
 
@@ -59,13 +68,20 @@ pub(crate) async fn configure(
     answer(&location.to_string(), settings.execute(connection)).await.map(drop)
 }
 
-/// Reads every page once, and turns the write-ahead log on, which stays on.
+/// Reads every page once, and turns the write-ahead log on, which stays on, unless the file is somebody else's.
 async fn check_sqlite(database: &str, connection: &mut AnyConnection) -> Result<(), StoreError> {
     let check = sqlx::query_scalar::<Any, String>("PRAGMA quick_check(1)");
     // Takes as long as the file is large.
     let found = check.fetch_one(&mut *connection).await.map_err(|error| translate(database, error))?;
     if found != "ok" {
         return Err(StoreError::Damaged { database: database.into(), reason: found });
+    }
+    // Every migration is written down there.
+    let foreign = "SELECT name FROM sqlite_schema \
+                   WHERE NOT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = '_sqlx_migrations') LIMIT 1";
+    let foreign = sqlx::query_scalar::<Any, String>(foreign);
+    if let Some(name) = answer(database, foreign.fetch_optional(&mut *connection)).await? {
+        return Err(StoreError::Foreign { database: database.into(), reason: name });
     }
     let until = Instant::now() + PATIENCE;
     loop {
@@ -91,9 +107,9 @@ async fn check_postgres(database: &str, connection: &mut AnyConnection) -> Resul
         let reason = format!("its encoding is {encoding}; create the database with ENCODING 'UTF8'");
         return Err(StoreError::Unavailable { database: database.into(), reason });
     }
-    // Else the driver writes to the log that tables exist already.
-    let quiet = sqlx::raw_sql("SET client_min_messages = warning");
-    answer(database, quiet.execute(connection)).await.map(drop)
+    // Else the driver writes to the log that tables exist already, and waits without end for whoever has locked them.
+    let settings = sqlx::raw_sql("SET client_min_messages = warning; SET lock_timeout = '10s'");
+    answer(database, settings.execute(connection)).await.map(drop)
 }
 
 /// A version is such as `15.17 (Debian 15.17-0+deb12u1)` or `18beta1`.

@@ -35,7 +35,7 @@ pub enum StoreError {
     Foreign {
         /// Which database.
         database: String,
-        /// What the database said.
+        /// One of them, or what the database said.
         reason: String,
     },
     /// What is stored contradicts itself, or is not what this program writes.

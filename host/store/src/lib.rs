@@ -8,7 +8,7 @@
 //! # Layout
 //!
 //! * `location`: which database; `file` prepares and watches SQLite's
-//! * `store`: opening it, and what it is made of: `readers` and one `writer`
+//! * `store`: opening it, and what it is made of: `readers` and one `writer`, whose transactions are `writing`
 //! * `connection`, `host_lock`, `migrations`: what happens to a connection before it is used
 //! * `change`: a transaction on behalf of somebody
 //! * `model`, `plugin`, `trust`, `setting`, `operation`, `audit`: a table each, with its reads and writes
@@ -35,6 +35,7 @@ mod setting;
 mod store;
 mod trust;
 mod writer;
+mod writing;
 
 pub use self::{
     audit::{AuditFilter, AuditRow},

@@ -55,15 +55,7 @@ fn refusal(database: String, error: MigrateError) -> StoreError {
         MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) | MigrateError::Dirty(_) => {
             StoreError::Damaged { database, reason }
         }
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-            match translate(&database, error) {
-                // SQLite has no code for this.
-                StoreError::Other { database, reason } if reason.contains("already exists") => {
-                    StoreError::Foreign { database, reason }
-                }
-                error => error,
-            }
-        }
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => translate(&database, error),
         _ => StoreError::Other { database, reason },
     }
 }

@@ -19,7 +19,8 @@ use crate::{
     migrations,
     readers::{Query, Readers},
     record::Record,
-    writer::{Writer, Writing},
+    writer::Writer,
+    writing::Writing,
 };
 
 /// How long [`Store::ping`] waits.
@@ -112,16 +113,17 @@ impl Store {
         }
     }
 
-    /// Ends every connection and lets another host in. Changes that are on get 5 seconds to end. What is asked of the
-    /// store from then on fails with [`StoreError::Unavailable`].
+    /// Ends every connection and lets another host in. Changes that are on get 5 seconds to end; one that takes longer
+    /// keeps other hosts out. What is asked of the store from then on fails with [`StoreError::Unavailable`].
     pub async fn close(&self) {
         let close = async {
             self.inner.writer.close().await;
             self.inner.readers.close().await;
         };
-        // What has not ended by then is rolled back when the process ends.
-        let _ = timeout(CLOSING, close).await;
-        self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // What has not ended by then is rolled back when the process ends, which is when its lock ends, too.
+        if timeout(CLOSING, close).await.is_ok() {
+            self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
     }
 
     /// All rows of a question.

@@ -14,6 +14,7 @@ on_both! {
     a_reader_does_not_wait_for_a_change
     a_change_that_never_ends_holds_up_others_for_seconds_only
     a_closed_store_says_so
+    a_change_that_outlives_its_store_keeps_other_hosts_out
 }
 
 async fn a_change_that_is_dropped_leaves_nothing(location: Location) {
@@ -112,4 +113,18 @@ async fn a_closed_store_says_so(location: Location) {
         assert!(error.to_string().contains("the store is closed"), "{error}");
     }
     clone.close().await;
+}
+
+async fn a_change_that_outlives_its_store_keeps_other_hosts_out(location: Location) {
+    let ann = ann();
+    let store = Store::open(&location).await.unwrap();
+    let mut change = store.change(&ann).await.unwrap();
+    change.register_model(&local_model("late", "/late")).await.unwrap();
+    let asked = Instant::now();
+    store.close().await;
+    assert!(asked.elapsed() < Duration::from_secs(8), "{:?}", asked.elapsed());
+    assert!(matches!(Store::open(&location).await, Err(StoreError::InUse { .. })));
+    change.commit().await.unwrap();
+    drop(store);
+    assert_eq!(model_ids(&Store::open(&location).await.unwrap()).await, ["late"]);
 }

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     io::{BufRead, BufReader, Write},
     process::Stdio,
+    sync::mpsc,
     thread,
     time::{Duration, SystemTime},
 };
@@ -22,17 +23,22 @@ const KILLS: usize = 50;
 async fn a_killed_host_loses_nothing_it_acknowledged(location: Location) {
     let mut acknowledged = BTreeSet::new();
     let mut interrupted = 0;
-    for _ in 0..KILLS {
+    for kill in 0..KILLS {
         let mut child = child::command(None, "killed::commits_until_it_is_killed", &location)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (begun, first) = mpsc::channel();
         let heard = thread::spawn(move || {
-            lines.map_while(Result::ok).filter_map(|line| Some(line.strip_prefix("kept ")?.to_owned())).collect()
+            let kept = lines.map_while(Result::ok).filter_map(|line| Some(line.strip_prefix("kept ")?.to_owned()));
+            kept.inspect(|_| _ = begun.send(())).collect()
         });
-        // Anywhere between the start of the process and its first hundred changes.
+        // While it starts, or among its first hundred changes, however slow the machine is.
+        if kill % 2 == 1 {
+            first.recv_timeout(Duration::from_secs(60)).unwrap();
+        }
         let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().subsec_nanos();
         tokio::time::sleep(Duration::from_millis(5 + u64::from(nanos / 1000 % 250))).await;
         child.kill().unwrap();

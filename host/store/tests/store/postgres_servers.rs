@@ -105,6 +105,61 @@ async fn a_database_that_cannot_hold_every_character_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_another_program_keeps_locked_is_told_after_seconds() {
+    on_postgres(async |location| {
+        let ann = ann();
+        let store = Store::open(&location).await.unwrap();
+        let mut other = connect(&location).await;
+        execute(&mut other, "BEGIN; LOCK TABLE models; LOCK TABLE _sqlx_migrations").await;
+        let asked = Instant::now();
+        let error = store.models().await.unwrap_err();
+        assert!(matches!(error, StoreError::Locked { .. }) && error.to_string().contains("55P03"), "{error}");
+        let mut change = store.change(&ann).await.unwrap();
+        let error = change.register_model(&local_model("during", "/during")).await.unwrap_err();
+        assert!(matches!(error, StoreError::Locked { .. }), "{error}");
+        drop(change);
+        assert!(asked.elapsed() < Duration::from_secs(15), "{:?}", asked.elapsed());
+        let error = Store::open_shared(&location).await.unwrap_err();
+        assert!(matches!(error, StoreError::Locked { .. }), "{error}");
+        execute(&mut other, "ROLLBACK").await;
+        register(&store, "after").await;
+        assert_eq!(model_ids(&store).await, ["after"]);
+    })
+    .await;
+}
+
+/// A trigger tells with which settings the store writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_is_on_the_servers_disk_even_if_its_administrator_has_waived_that() {
+    on_postgres(async |location| {
+        Store::open(&location).await.unwrap().close().await;
+        let mut other = connect(&location).await;
+        let name = name_of(&location);
+        let trigger = "CREATE TABLE seen (setting TEXT, value TEXT); \
+                       CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+                       INSERT INTO seen SELECT name, current_setting(name) FROM unnest(ARRAY['synchronous_commit', \
+                       'tcp_keepalives_idle', 'statement_timeout']) name; RETURN NEW; END $$; \
+                       CREATE TRIGGER see BEFORE INSERT ON models FOR EACH ROW EXECUTE FUNCTION see();";
+        execute(&mut other, trigger).await;
+        for (waived, expected) in [("off", "on"), ("remote_write", "remote_write")] {
+            let waive = format!("ALTER DATABASE {name} SET synchronous_commit = {waived}; DELETE FROM seen");
+            execute(&mut other, &waive).await;
+            let store = Store::open(&location).await.unwrap();
+            register(&store, waived).await;
+            store.close().await;
+            let seen = sqlx::query_as::<_, (String, String)>("SELECT setting, value FROM seen");
+            let seen = seen.fetch_all(&mut other).await.unwrap();
+            for (setting, value) in
+                [("synchronous_commit", expected), ("tcp_keepalives_idle", "60"), ("statement_timeout", "8s")]
+            {
+                assert!(seen.contains(&(setting.into(), value.into())), "{setting}: {seen:?}");
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_restarts_is_found_again_and_still_has_one_host() {
     on_postgres(async |location| {
         let store = Store::open(&location).await.unwrap();

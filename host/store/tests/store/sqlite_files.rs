@@ -89,6 +89,46 @@ async fn what_is_no_database_is_not_touched() {
 }
 
 #[tokio::test]
+async fn a_database_of_somebody_else_is_not_touched_even_if_no_table_is_in_the_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("places.sqlite");
+    let mut other = connect(&Location::Sqlite(path.clone())).await;
+    execute(&mut other, "CREATE TABLE bookmarks (url TEXT); INSERT INTO bookmarks VALUES ('https://example.org')")
+        .await;
+    other.close().await.unwrap();
+    let bytes = fs::read(&path).unwrap();
+    let error = refusal(&Location::Sqlite(path.clone())).await;
+    assert!(matches!(error, StoreError::Foreign { .. }) && error.to_string().contains("(bookmarks)"), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), bytes, "its journal mode included");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_is_written_back_while_readers_never_rest() {
+    let (folder, location) = kept(1).await;
+    let store = Store::open(&location).await.unwrap();
+    let readers: Vec<_> = (0..4)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                loop {
+                    store.settings().await.unwrap();
+                }
+            })
+        })
+        .collect();
+    let (ann, value) = (ann(), "x".repeat(4000).into());
+    for number in 0..3000 {
+        let mut change = store.change(&ann).await.unwrap();
+        change.put_setting(&(number % 10).to_string(), &value).await.unwrap();
+        change.commit().await.unwrap();
+    }
+    let log = fs::metadata(folder.path().join("millm.db-wal")).unwrap().len();
+    readers.iter().for_each(tokio::task::JoinHandle::abort);
+    // 3000 changes have written 60 MiB and more.
+    assert!(log < 20 << 20, "{log}");
+}
+
+#[tokio::test]
 async fn a_truncated_or_overwritten_file_is_damaged() {
     for (length, hole) in [(5000, None), (20_000, None), (99, None), (u64::MAX, Some(4096..12_288))] {
         let (_folder, location) = kept(300).await;
