@@ -79,6 +79,19 @@ fn trust_that_was_withdrawn_keeps_a_disabled_plugin_disabled() {
 }
 
 #[test]
+fn enabling_takes_the_new_file_where_the_old_code_is_no_longer_trusted() {
+    let scene = Scene::of(&[&Library::faulty()]);
+    let registry = scene.open();
+    registry.disable("faulty").unwrap();
+    // As an upgrade does it.
+    scene.allowed.revoke(&Library::faulty().sha256());
+    scene.install("faulty", &Library::ordered("step=5\n"));
+    let status = registry.enable("faulty").unwrap();
+    assert_eq!((status.state, status.reason, status.superseded), (State::Enabled, None, 1));
+    assert_eq!(next_alone(&scene.load(&registry, json!({})), 10).unwrap(), 15);
+}
+
+#[test]
 fn enabling_tries_what_was_refused_again() {
     let scene = Scene::new();
     scene.install_untrusted("faulty", &Library::faulty());

@@ -121,7 +121,7 @@ fn a_folder_without_a_model_is_refused() {
         (copies.path().join("missing"), "No such file"),
         (model.join("config.json"), "is not a folder"),
         (copies.path().join("empty"), "config.json"),
-        (pipe, "not a file"),
+        (pipe, "is a pipe instead of a file"),
         (damaged("garbage", b"{\"model_type\": "), "config.json"),
         (damaged("binary", &[0xff, 0xfe, 0]), "config.json"),
         (damaged("array", b"[]"), "model_type"),

@@ -6,9 +6,10 @@
 //! next, which would then be taken for it.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    ffi::OsStr,
+    fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     process,
     sync::atomic::{AtomicU64, Ordering},
@@ -57,9 +58,16 @@ impl Copies {
     /// have ended.
     pub(crate) fn open(root: &Path) -> Result<Self, CopiesError> {
         let fail = |error| CopiesError::Io { path: root.to_owned(), error };
-        private_folder().recursive(true).create(root).map_err(fail)?;
+        DirBuilder::new().mode(0o700).recursive(true).create(root).map_err(fail)?;
         let root = root.canonicalize().map_err(fail)?;
         ownership::check(&root, &fs::metadata(&root).map_err(fail)?)?;
+        if let Some(above) = ownership::exposed_above(&root) {
+            // No error: where nobody else is, as in most containers, it does no harm.
+            tracing::warn!(
+                folder = %above.display(),
+                "everybody on this machine can put other libraries in the place of plugins' copies; run `chmod o-w`"
+            );
+        }
         let mount = rustix::fs::statvfs(&root).map_err(|error| fail(error.into()))?;
         if mount.f_flag.contains(StatVfsMountFlags::NOEXEC) {
             return Err(CopiesError::NoExec { path: root });
@@ -79,10 +87,7 @@ impl Copies {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let folder = self.folder.join(format!("{sha256}-{number}"));
         let path = folder.join(entry);
-        let written = private_folder()
-            .create(&folder)
-            .and_then(|()| OpenOptions::new().write(true).create_new(true).mode(0o500).open(&path)?.write_all(bytes));
-        match written {
+        match make_private(&folder).and_then(|()| write_private(&path, bytes)) {
             Ok(()) => Ok(path),
             Err(error) => {
                 // Half a library is of no use; what cannot be removed either is removed by a later process.
@@ -93,14 +98,22 @@ impl Copies {
     }
 }
 
-fn private_folder() -> DirBuilder {
-    let mut builder = DirBuilder::new();
-    builder.mode(0o700);
-    builder
+/// Makes a folder that only we can use. The mode comes once more, since the umask takes from the first one.
+fn make_private(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(folder)?;
+    fs::set_permissions(folder, Permissions::from_mode(0o700))
+}
+
+/// Writes a new file that only we can read and run, and nobody can change.
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o500).open(path)?;
+    file.write_all(bytes)?;
+    file.set_permissions(Permissions::from_mode(0o500))
 }
 
 fn lock_file(path: &Path) -> Result<File, CopiesError> {
     let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+    let opened = opened.and_then(|file| file.set_permissions(Permissions::from_mode(0o600)).map(|()| file));
     opened.map_err(|error| CopiesError::Io { path: path.to_owned(), error })
 }
 
@@ -109,7 +122,7 @@ fn make_folder(root: &Path) -> Result<PathBuf, CopiesError> {
     let mut attempt = 0;
     loop {
         let folder = root.join(format!("{}-{attempt}", process::id()));
-        match private_folder().create(&folder) {
+        match make_private(&folder) {
             Ok(()) => return Ok(folder),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => attempt += 1,
             Err(error) => return Err(CopiesError::Io { path: folder, error }),
@@ -117,11 +130,17 @@ fn make_folder(root: &Path) -> Result<PathBuf, CopiesError> {
     }
 }
 
-/// Removes the folders whose lock nobody holds.
+/// Whether a name is one that [`make_folder`] gives.
+fn is_of_a_process(name: &OsStr) -> bool {
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    name.to_str().and_then(|name| name.split_once('-')).is_some_and(|(id, attempt)| number(id) && number(attempt))
+}
+
+/// Removes the folders of processes whose lock nobody holds.
 fn remove_ended(root: &Path) -> io::Result<()> {
     for entry in fs::read_dir(root)? {
         let entry = entry?;
-        if !entry.file_type()?.is_dir() {
+        if !entry.file_type()?.is_dir() || !is_of_a_process(&entry.file_name()) {
             continue;
         }
         let folder = entry.path();
@@ -144,7 +163,7 @@ fn remove_ended(root: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{env, process::Command};
 
     use super::*;
 
@@ -177,10 +196,43 @@ mod tests {
         drop(ended);
         fs::create_dir(root.path().join("4711-0")).unwrap();
         fs::create_dir(root.path().join("notes")).unwrap();
-        fs::write(root.path().join("notes/mine.txt"), "mine").unwrap();
+        // Somebody else's, whatever it is called.
+        fs::write(root.path().join("notes/lock"), "mine").unwrap();
         let _new = Copies::open(root.path()).unwrap();
-        assert!(kept.exists() && !removed.exists() && root.path().join("notes/mine.txt").exists());
+        assert!(kept.exists() && !removed.exists() && root.path().join("notes/lock").exists());
         assert_eq!(folders(root.path()), 3, "the living one's, the new one's and notes");
+    }
+
+    #[test]
+    fn the_umask_takes_nothing_from_the_copies() {
+        const ROOT: &str = "MILLM_TEST_COPIES";
+        if let Some(root) = env::var_os(ROOT) {
+            for _ in 0..2 {
+                let copy = Copies::open(Path::new(&root)).unwrap().write("lib.so", "ab", b"x").unwrap();
+                assert_eq!((fs::read(&copy).unwrap(), mode(&copy)), (b"x".to_vec(), 0o500));
+            }
+            return;
+        }
+        let root = tempfile::tempdir().unwrap();
+        for umask in ["0777", "0000"] {
+            let mut child = Command::new("sh");
+            child.args(["-c", "umask $0 && exec \"$@\"", umask]).arg(env::current_exe().unwrap());
+            child.args(["copies::tests::the_umask_takes_nothing_from_the_copies", "--exact"]).env(ROOT, root.path());
+            let output = child.output().unwrap();
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && text.contains("1 passed"), "{umask}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_folder_above_that_everybody_can_change_is_named() {
+        let outer = tempfile::tempdir().unwrap();
+        let root = outer.path().join("data/copies");
+        fs::create_dir_all(&root).unwrap();
+        for (mode, expected) in [(0o755, None), (0o1777, None), (0o777, Some(outer.path()))] {
+            fs::set_permissions(outer.path(), Permissions::from_mode(mode)).unwrap();
+            assert_eq!(ownership::exposed_above(&root), expected, "{mode:o}");
+        }
     }
 
     #[test]

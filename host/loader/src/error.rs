@@ -58,7 +58,10 @@ pub enum ManageError {
 /// Why a model could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    /// The folder has no readable `config.json`.
+    /// The folder has no `config.json` that can be read.
+    #[error(transparent)]
+    Unreadable(#[from] Rejection),
+    /// Its `config.json` does not say what it should.
     #[error("{path}: {message}")]
     Config {
         /// The file.

@@ -1,7 +1,7 @@
 //! Everything that is checked of a plugin before any of its code runs.
 
 use std::{
-    fs,
+    fs::{self, Metadata},
     path::{Path, PathBuf},
 };
 
@@ -58,6 +58,8 @@ pub(crate) struct Examination<'a> {
     folder: &'a Path,
     authority: Authority<'a>,
     pub(crate) facts: Facts,
+    /// Of the manifest that was read.
+    manifest: Option<Metadata>,
     file: Option<RegularFile>,
     bytes: Option<Vec<u8>>,
 }
@@ -84,7 +86,7 @@ pub(crate) struct Examined {
 impl<'a> Examination<'a> {
     /// Of the plugin in `folder`, which was found in the folder `search`.
     pub(crate) fn new(search: &'a Path, folder: &'a Path, authority: Authority<'a>) -> Self {
-        Self { search, folder, authority, facts: Facts::default(), file: None, bytes: None }
+        Self { search, folder, authority, facts: Facts::default(), manifest: None, file: None, bytes: None }
     }
 
     /// The checks in their order. Opening a library runs its constructors, so all of them come before that.
@@ -119,7 +121,9 @@ impl<'a> Examination<'a> {
     fn check_manifest(&mut self) -> Result<Step, Rejection> {
         let path = self.folder.join(manifest::FILE_NAME);
         inside(&path, &resolve(&path)?, &resolve(self.folder)?)?;
-        self.facts.manifest = Some(Manifest::read(self.folder)?);
+        let file = RegularFile::open(&path, manifest::MAX_BYTES)?;
+        self.manifest = Some(file.metadata().clone());
+        self.facts.manifest = Some(Manifest::parse(file)?);
         Ok(Step::Passed)
     }
 
@@ -132,10 +136,12 @@ impl<'a> Examination<'a> {
     }
 
     fn check_ownership(&mut self) -> Result<Step, Rejection> {
-        let manifest = self.folder.join(manifest::FILE_NAME);
-        for path in [self.search, self.folder, &manifest] {
+        for path in [self.search, self.folder] {
             let metadata = fs::metadata(path).map_err(|error| unreadable(path, error))?;
             ownership::check(path, &metadata)?;
+        }
+        if let Some(metadata) = &self.manifest {
+            ownership::check(&self.folder.join(manifest::FILE_NAME), metadata)?;
         }
         let Some(file) = &self.file else { return Ok(Step::Skipped) };
         ownership::check(file.path(), file.metadata())?;

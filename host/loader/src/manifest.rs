@@ -52,12 +52,16 @@ impl Manifest {
     ///
     /// [`Rejection::Manifest`], or that it is no file that can be read.
     pub fn read(folder: &Path) -> Result<Self, Rejection> {
-        let path = folder.join(FILE_NAME);
-        let bytes = RegularFile::open(&path, MAX_BYTES)?.read()?;
+        Self::parse(RegularFile::open(&folder.join(FILE_NAME), MAX_BYTES)?)
+    }
+
+    /// The manifest in an open file.
+    pub(crate) fn parse(file: RegularFile) -> Result<Self, Rejection> {
+        let path = file.path().to_owned();
+        let bytes = file.read()?;
         let refuse = |message: String| Rejection::Manifest { path: path.clone(), message };
         let text = str::from_utf8(&bytes).map_err(|error| refuse(error.to_string()))?;
-        let File { plugin: manifest } =
-            toml::from_str(text).map_err(|error| refuse(error.to_string().trim_end().into()))?;
+        let File { plugin: manifest } = toml::from_str(text).map_err(|error| refuse(shortened(&error)))?;
         // The library lies in the folder whose owner and permissions are checked, so its name must not lead elsewhere.
         if Path::new(&manifest.entry).file_name() != Some(manifest.entry.as_ref()) {
             return Err(refuse(format!("entry {:?} must be a file name without folders", manifest.entry)));
@@ -67,6 +71,12 @@ impl Manifest {
         }
         Ok(manifest)
     }
+}
+
+/// What is wrong, with the line that it is in unless nobody could read that.
+fn shortened(error: &toml::de::Error) -> String {
+    let text = error.to_string();
+    if text.len() > 1000 { error.message().to_owned() } else { text.trim_end().to_owned() }
 }
 
 #[cfg(test)]
@@ -122,9 +132,11 @@ mod tests {
             (plugin("kind = \"native\"\nentry = \"/lib/a.so\""), "without folders"),
             (plugin("kind = \"native\"\nentry = \"..\""), "without folders"),
             (plugin("kind = \"native\"\nentry = \"a.so\"\nnmae = 1"), "unknown field `nmae`"),
+            (plugin(&format!("entry = {}", "[".repeat(60_000))), "cannot recurse further"),
         ] {
             let message = read(&text).unwrap_err();
             assert!(message.contains(expected) && message.contains(FILE_NAME), "{message}");
+            assert!(message.len() < 1200, "{} bytes", message.len());
         }
     }
 }

@@ -44,3 +44,10 @@ pub(crate) fn check(path: &Path, metadata: &Metadata) -> Result<(), Unsafe> {
     }
     Ok(())
 }
+
+/// The folder above `path` in which everybody may put another file in the place of the one that leads to it.
+pub(crate) fn exposed_above(path: &Path) -> Option<&Path> {
+    // In a sticky folder only the owner of a file can rename it.
+    let exposed = |metadata: Metadata| metadata.mode() & 0o1002 == 0o002;
+    path.ancestors().skip(1).find(|folder| folder.metadata().is_ok_and(exposed))
+}

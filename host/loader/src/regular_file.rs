@@ -1,4 +1,4 @@
-//! A file of a plugin's, which is a file and no larger than it should be.
+//! A file of a plugin's or a model's, which is a file and no larger than it should be.
 
 use std::{
     fs::{File, Metadata, OpenOptions},

@@ -36,6 +36,8 @@ pub(crate) fn log_panics_to(host: Host) {
 
 /// Runs `call` and turns a panic into an error that tells what panicked, with which message and where.
 pub(crate) fn contain<R>(what: &str, call: impl FnOnce() -> Result<R>) -> Result<R> {
+    // Of an earlier panic that nobody asked about: one that is passed on from another thread notes none.
+    let _ = LAST_PANIC.try_with(RefCell::take);
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(result) => result,
         Err(payload) => {
@@ -130,6 +132,7 @@ impl<T> Drop for Guarded<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::HostServices;
 
     struct PanicsInDrop;
 
@@ -155,6 +158,37 @@ mod tests {
         let error = PluginError::new(ErrorKind::IO, "no such file");
         assert_eq!(guarded.call(|()| -> Result<()> { Err(error.clone()) }), Err(error));
         assert_eq!(guarded.call(|()| Ok(1)), Ok(1));
+    }
+
+    struct Silent;
+
+    impl HostServices for Silent {
+        fn log(&self, _: Level, _: &str) {}
+
+        fn progress(&self, _: &str, _: u64, _: u64) {}
+
+        fn cancelled(&self) -> bool {
+            false
+        }
+
+        fn width(&self) -> usize {
+            1
+        }
+
+        fn parallel(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
+            (0..count).for_each(task);
+        }
+    }
+
+    #[test]
+    fn an_error_tells_of_its_own_panic_and_not_of_an_earlier_one() {
+        log_panics_to(Host::new(Silent));
+        drop(Guarded::new(PanicsInDrop, "the sequence"));
+        // As a panic in a task on another thread arrives.
+        let error = contain("the model", || -> Result<()> { panic::resume_unwind(Box::new("in a task")) }).unwrap_err();
+        assert_eq!(error.message, "the model panicked: in a task");
+        let error = contain("the model", || -> Result<()> { panic!("here") }).unwrap_err();
+        assert!(error.message.contains("guard.rs:") && error.message.ends_with(": here"), "{error}");
     }
 
     #[test]

@@ -9,8 +9,8 @@ use crate::{
 };
 
 impl Registry {
-    /// Lets a plugin load models. One that was not open, or was refused before, goes through all checks; one that was
-    /// disabled at run time goes on with the code it has, if that is still trusted.
+    /// Lets a plugin load models. One that was disabled at run time goes on with the code it has, if that is still
+    /// trusted. Otherwise what is in its folder now goes through all checks.
     ///
     /// # Errors
     ///
@@ -20,11 +20,7 @@ impl Registry {
         let (at, state, image) = self.known(name)?;
         match (state, image) {
             (State::Enabled, _) => return self.status_of(at, name),
-            (State::Disabled, Some(image)) => {
-                let (search, folder) = self.place(at);
-                let path = folder.join(&image.manifest.entry);
-                let trusted = self.authority(search).check(&path, &image.sha256);
-                trusted.map_err(|rejection| self.refused(at, name, rejection))?;
+            (State::Disabled, Some(image)) if self.still_trusted(at, &image) => {
                 let mut plugins = self.write();
                 let entry = &mut plugins.entries[at];
                 (entry.state, entry.reason) = (State::Enabled, None);
@@ -70,6 +66,11 @@ impl Registry {
         self.open_anew(at, name)?;
         self.warn_of_shadows(name);
         self.status_of(at, name)
+    }
+
+    fn still_trusted(&self, at: usize, image: &Image) -> bool {
+        let (search, folder) = self.place(at);
+        self.authority(search).check(&folder.join(&image.manifest.entry), &image.sha256).is_ok()
     }
 
     /// Opens what is in the plugin's folder now, in place of what is open.
