@@ -33,10 +33,9 @@ fn what_was_acknowledged_outlives_kills_on_sqlite() {
 
 #[test]
 fn what_was_acknowledged_outlives_kills_on_postgres() {
-    // Set by `cargo xtask test`, which runs the server.
-    if let Ok(server) = env::var("MILLM_TEST_POSTGRES") {
-        survive(&Database::create(&server), number("MILLM_KILLS", 200).div_ceil(4));
-    }
+    let server = env::var("MILLM_TEST_POSTGRES");
+    let server = server.expect("MILLM_TEST_POSTGRES names no PostgreSQL server; run the tests by `cargo xtask test`");
+    survive(&Database::create(&server), number("MILLM_KILLS", 200).div_ceil(4));
 }
 
 fn survive(database: &Database, kills: u64) {

@@ -3,7 +3,7 @@
 //! * [`server`]: a running server, and one that refuses to start
 //! * [`process`]: what a server is before it is ready
 //! * [`management`]: the management API; [`copies`]: models for it
-//! * [`client`]: requests, replies and streams
+//! * [`client`]: requests and streams; [`reply`]: whole answers
 //! * [`command`]: commands besides `serve`
 //! * [`folders`]: where the binary, its plugins and the demo model are
 //! * [`host`]: what plugins see of a host, where there is none
@@ -22,9 +22,7 @@ pub mod outside;
 pub mod plugins;
 pub mod process;
 pub mod random_gpt2;
+pub mod reply;
 pub mod server;
 
-pub use self::{
-    client::{Client, Reply},
-    server::Server,
-};
+pub use self::{client::Client, reply::Reply, server::Server};

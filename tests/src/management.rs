@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::client::{Client, Reply};
+use crate::{client::Client, reply::Reply};
 
 /// How long a test waits for an operation.
 const PATIENCE: u32 = 100;

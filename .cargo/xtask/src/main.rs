@@ -45,13 +45,14 @@ fn run() -> Result<()> {
 }
 
 fn test(filter: &[String]) -> Result<()> {
+    // First, because where there is none, nobody should have to wait for a build to be told.
+    let postgres = postgres::Server::start()?;
     cargo::run(&["fmt", "--all", "--check"])?;
     cargo::run(&["clippy", "--release", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
     let folder = bundle::build()?;
     bundle::fixtures(&folder)?;
     let mut arguments = vec!["test", "--release", "--workspace"];
     arguments.extend(filter.iter().map(String::as_str));
-    let postgres = postgres::Server::start()?;
     let url = postgres.url();
     cargo::run_with(&arguments, &[("MILLM_BUNDLE", folder.as_os_str()), ("MILLM_TEST_POSTGRES", url.as_ref())])
 }

@@ -25,7 +25,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts one; installs PostgreSQL first if there is none and we may.
+    /// Starts one; installs PostgreSQL first if there is none and we may. It ends with the thread that calls this.
     pub(crate) fn start() -> Result<Self> {
         let programs = programs()?;
         let user = User::find()?;
@@ -138,14 +138,15 @@ fn programs() -> Result<PathBuf> {
     if let Some(folder) = find() {
         return Ok(folder);
     }
-    let installed = is_root()?
-        && Command::new("apt-get")
-            .args(["install", "--yes", "postgresql"])
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .status()
-            .is_ok_and(|status| status.success());
-    let missing = format!("the tests need PostgreSQL {OLDEST} or later; install the package postgresql");
-    if installed { find().context(missing) } else { bail!(missing) }
+    if is_root()? {
+        // A fresh container knows of no packages before the first. What goes wrong, apt-get says itself.
+        for arguments in [&["update"][..], &["install", "--yes", "postgresql"]] {
+            let _ = Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive").status();
+        }
+    }
+    find().with_context(|| {
+        format!("the tests need initdb and postgres of PostgreSQL {OLDEST} or later; install the package postgresql")
+    })
 }
 
 fn find() -> Option<PathBuf> {
@@ -190,21 +191,20 @@ fn serve(programs: &Path, user: &User, folder: &Path, data: &Path, port: u16) ->
     let log = fs::File::create(folder.join("log"))?;
     let mut command = user.command(&programs.join("postgres"));
     command.arg("-D").arg(data).args(["-h", "127.0.0.1", "-p", &port.to_string()]);
-    let sockets = format!("unix_socket_directories={}", folder.display());
-    // What is in it need not survive the machine.
-    for setting in ["fsync=off", "full_page_writes=off", "max_connections=300", &sockets] {
+    // What is in it need not survive the machine. The path of a socket might be too long.
+    for setting in ["fsync=off", "full_page_writes=off", "max_connections=300", "unix_socket_directories="] {
         command.args(["-c", setting]);
     }
     command.current_dir(folder).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     command.spawn().context("cannot run setpriv, of the package util-linux")
 }
 
-/// Folders of runs that were killed.
+/// Folders of runs that were killed. In containers this process may have the number of one of them.
 fn remove_leftovers() {
     for entry in fs::read_dir(env::temp_dir()).into_iter().flatten().filter_map(Result::ok) {
         let name = entry.file_name();
         let id = name.to_str().and_then(|name| name.strip_prefix(NAME)).and_then(|id| id.parse::<u32>().ok());
-        if id.is_some_and(|id| !Path::new("/proc").join(id.to_string()).exists()) {
+        if id.is_some_and(|id| id == process::id() || !Path::new("/proc").join(id.to_string()).exists()) {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
