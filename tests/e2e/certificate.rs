@@ -2,14 +2,20 @@
 
 use std::{
     collections::HashMap,
-    fs,
+    fs::{self, Permissions},
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Command, Output},
 };
 
 use millm_tests::{
     Server,
+    command::trust,
     folders::{bundle, copy_files, demo_model, workspace},
+    installation::Installation,
 };
 use safetensors::{
     SafeTensors,
@@ -155,6 +161,39 @@ fn golden_files_that_are_none_are_refused_with_the_reason() {
 }
 
 #[test]
+fn a_verification_that_cannot_write_or_reach_what_it_needs_says_which() {
+    let (installation, data) = (Installation::new(), tempfile::tempdir().unwrap());
+    let demo = installation.path().join("demo");
+    let refused = |change: &dyn Fn(&mut Command), parts: &[&str]| {
+        let mut command = Command::new(installation.program());
+        command.arg("verify").arg(&demo).arg("--data-dir").arg(data.path()).current_dir("/").env_remove("DATABASE_URL");
+        change(&mut command);
+        let output = command.output().unwrap();
+        let said = text(&output.stderr);
+        assert!(output.status.code() == Some(1) && output.stdout.is_empty(), "{said}");
+        parts.iter().for_each(|part| assert!(said.contains(part), "no {part:?} in {said}"));
+    };
+    // Where the host keeps which plugins are trusted.
+    let nowhere = "postgres://user:secret@127.0.0.1:1/millm";
+    refused(&|command| _ = command.env("DATABASE_URL", nowhere), &["127.0.0.1:1/millm", "not available"]);
+    // Whoever may do anything is kept out by no permissions.
+    let reader = |command: &mut Command| {
+        if fs::metadata("/proc/self").unwrap().uid() == 0 {
+            command.uid(65_534).gid(65_534);
+        }
+    };
+    fs::set_permissions(data.path(), Permissions::from_mode(0o555)).unwrap();
+    let folder = data.path().to_str().unwrap();
+    refused(&reader, &[folder, "private copy of a plugin", "Permission denied"]);
+    fs::set_permissions(data.path(), Permissions::from_mode(0o755)).unwrap();
+    trust(data.path(), &bundle().join("fixtures/plugins/faulty"));
+    fs::set_permissions(data.path().join("millm.db"), Permissions::from_mode(0o444)).unwrap();
+    fs::set_permissions(data.path(), Permissions::from_mode(0o555)).unwrap();
+    refused(&reader, &[folder, "millm.db cannot be written", "name another data folder"]);
+    fs::set_permissions(data.path(), Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
 fn the_demo_comes_with_a_reference_and_a_model_without_one_is_unverified() {
     let server = Server::start(&["--max-sequences", "4"]);
     let reply = server.get(CERTIFICATE);
@@ -179,4 +218,21 @@ fn the_demo_comes_with_a_reference_and_a_model_without_one_is_unverified() {
     assert_eq!(data["hook_points"].as_array().unwrap().len(), points.len());
     assert!(data["hook_points"].as_array().unwrap().iter().all(|point| point["status"] == "unverified"));
     assert_eq!(server.get("/api/models/nobody/certificate").failure()["code"], "MODEL_NOT_FOUND");
+}
+
+#[test]
+fn a_reference_longer_than_the_memory_of_a_model_is_not_compared_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("demo");
+    copy_files(&demo_model(), &model);
+    let tokens: Vec<u8> = [10_i64; 400].iter().flat_map(|token| token.to_le_bytes()).collect();
+    let tokens = TensorView::new(safetensors::Dtype::I64, vec![400], &tokens).unwrap();
+    let metadata = [("format", "millm-golden-1"), ("model_type", "llama")];
+    let metadata = metadata.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    serialize_to_file([("p0.tokens", tokens)], Some(metadata), &model.join("golden.safetensors")).unwrap();
+    // The demo's context is 512 tokens; one MiB holds the keys and values of fewer than 400.
+    let server = Server::start(&[Path::new("--kv-cache-mib"), Path::new("1"), Path::new("--model"), &model]);
+    let certificate = server.get(CERTIFICATE).data().clone();
+    assert_eq!(certificate["status"], "unverified");
+    assert!(certificate["reason"].as_str().unwrap().contains("400 tokens"), "{}", certificate["reason"]);
 }

@@ -3,12 +3,13 @@
 use std::{
     fs,
     net::TcpListener,
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
 
 use millm_tests::{Client, Server, copies::Copies, process::Process};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{CHAT, NONE, chat};
 
@@ -23,14 +24,30 @@ fn listening(address: &str) -> Client {
     client
 }
 
-#[test]
-fn a_host_is_ready_when_the_models_of_its_start_are_loaded() {
-    let (copies, data) = (Copies::new(), tempfile::tempdir().unwrap());
+/// A host that has begun to load a slow model, whose name it was given.
+fn starting(copies: &Copies, data: &Path) -> (Process, Client) {
     let folder = copies.add_slow("slow");
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let process =
-        Process::begin(data.path(), |command| command.arg("--model").arg(&folder).args(["--port", &port.to_string()]));
-    let client = listening(&format!("http://127.0.0.1:{port}"));
+        Process::begin(data, |command| command.arg("--model").arg(&folder).args(["--port", &port.to_string()]));
+    (process, listening(&format!("http://127.0.0.1:{port}")))
+}
+
+/// The operation that runs, as soon as one does.
+fn running(client: &Client) -> Value {
+    let since = Instant::now();
+    loop {
+        let operation = client.get("/api/operations?status=running").data()["items"][0].clone();
+        if !operation.is_null() || since.elapsed() > Duration::from_secs(10) {
+            return operation;
+        }
+    }
+}
+
+#[test]
+fn a_host_is_ready_when_the_models_of_its_start_are_loaded() {
+    let (copies, data) = (Copies::new(), tempfile::tempdir().unwrap());
+    let (process, client) = starting(&copies, data.path());
     assert_eq!((client.get("/livez").status, client.get("/livez").bytes), (200, b"ok".to_vec()));
     let reply = client.get("/readyz");
     assert_eq!((reply.status, &reply.body["ready"], &reply.body["started"]), (503, &false.into(), &false.into()));
@@ -38,18 +55,25 @@ fn a_host_is_ready_when_the_models_of_its_start_are_loaded() {
     let health = client.get("/api/health");
     assert_eq!((&health.data()["ready"], &health.data()["status"]), (&false.into(), &"healthy".into()));
     // Management works already: it may be needed to mend what does not start.
-    let running = || client.get("/api/operations?status=running").data()["items"][0].clone();
-    let since = Instant::now();
-    let mut operation = running();
-    while operation.is_null() && since.elapsed() < Duration::from_secs(10) {
-        operation = running();
-    }
+    let operation = running(&client);
     assert_eq!((&operation["kind"], &operation["target"]["id"]), (&"model.load".into(), &"slow".into()));
     assert_eq!(client.model("slow")["status"], "loading");
     assert_eq!(client.get("/readyz").status, 503);
     let server = Server::ready(process);
     assert_eq!((server.get("/readyz").status, &server.get("/readyz").body["ready"]), (200, &true.into()));
     assert_eq!(server.get("/api/health").data()["ready"], true);
+}
+
+#[test]
+fn cancelling_the_load_of_the_start_leaves_a_host_without_that_model() {
+    let (copies, data) = (Copies::new(), tempfile::tempdir().unwrap());
+    let (process, client) = starting(&copies, data.path());
+    let operation = running(&client);
+    let id = operation["id"].as_str().unwrap();
+    client.post(&format!("/api/operations/{id}/cancel"), &json!({})).data();
+    let server = Server::ready(process);
+    assert_eq!(server.model("slow")["status"], "ready");
+    server.stop();
 }
 
 #[test]

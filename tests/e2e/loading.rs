@@ -1,6 +1,9 @@
 //! Models on their way into memory.
 
-use std::{fs, thread, time::Instant};
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 use millm_tests::{
     Server,
@@ -75,6 +78,24 @@ fn a_load_can_be_cancelled_while_it_runs_and_while_it_waits() {
     server.must_load("slow");
     server.must_load("next");
     assert_eq!(ask(&server, "slow").text(), ask(&server, "demo").text());
+}
+
+#[test]
+fn a_load_that_is_cancelled_reads_no_more_of_its_files() {
+    let (copies, server) = (Copies::new(), Server::start(NONE));
+    let huge = copies.add_slow("huge");
+    let hole = fs::File::options().write(true).open(huge.join("golden.safetensors")).unwrap();
+    // Whoever read all of it would take minutes.
+    hole.set_len(1 << 43).unwrap();
+    server.must_register(&huge, "huge");
+    let load = server.manage("huge", "load", &json!({})).data_with(202).clone();
+    let url = format!("/api/operations/{}", load["id"].as_str().unwrap());
+    while server.get(&url).data()["progress"]["stage"] != "fingerprint" {
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(server.post(&format!("{url}/cancel"), &json!({})).status, 200);
+    let ended = server.get(&format!("{url}?wait=20")).data().clone();
+    assert_eq!(ended["status"], "cancelled", "{ended:#}");
 }
 
 #[test]

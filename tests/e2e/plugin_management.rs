@@ -20,15 +20,15 @@ use crate::{COMPLETIONS, plugins::faulty_model};
 const LIBRARY: &str = "libmillm_fixture_faulty.so";
 
 /// A data folder with the fixture `faulty` among its plugins, which nobody has trusted, and a model for it.
-struct Place {
+pub(crate) struct Place {
     _folder: TempDir,
-    data: PathBuf,
-    plugin: PathBuf,
+    pub(crate) data: PathBuf,
+    pub(crate) plugin: PathBuf,
     model: PathBuf,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let plugin = data.join("plugins/faulty");
@@ -38,7 +38,7 @@ impl Place {
     }
 
     /// A host that serves nothing yet.
-    fn serve(&self) -> Server {
+    pub(crate) fn serve(&self) -> Server {
         Server::start(&[OsStr::new("--data-dir"), self.data.as_os_str()])
     }
 
@@ -47,11 +47,11 @@ impl Place {
     }
 }
 
-fn manage(server: &Server, action: &str, body: Value) -> millm_tests::Reply {
+pub(crate) fn manage(server: &Server, action: &str, body: Value) -> millm_tests::Reply {
     server.post(&format!("/api/plugins/faulty/{action}"), &body)
 }
 
-fn state(server: &Server, name: &str) -> String {
+pub(crate) fn state(server: &Server, name: &str) -> String {
     server.get(&format!("/api/plugins/{name}")).data()["status"].as_str().unwrap().to_owned()
 }
 

@@ -115,6 +115,25 @@ fn models_of_the_command_line_are_not_remembered() {
 }
 
 #[test]
+fn a_model_that_has_moved_keeps_what_was_decided_about_it() {
+    let (copies, data) = (Copies::new(), tempfile::tempdir().unwrap());
+    let server = Server::start_in(data.path(), NONE);
+    server.must_register(&copies.add("copy"), "copy");
+    server.must_load("copy");
+    server.stop();
+    let moved = copies.path().join("elsewhere/copy");
+    fs::create_dir(copies.path().join("elsewhere")).unwrap();
+    fs::rename(copies.path().join("copy"), &moved).unwrap();
+    let server = Server::start_in(data.path(), &["--model".as_ref(), moved.as_os_str()]);
+    // Whatever is changed of it, its new place is stored with that.
+    assert_eq!(server.manage("copy", "unlock", &json!({})).data()["load_at_start"], true);
+    server.stop();
+    let server = Server::start_in(data.path(), NONE);
+    assert_eq!(statuses(&server), expected(&[("copy", "loaded")]));
+    assert_eq!(server.model("copy")["local_path"].as_str(), moved.to_str());
+}
+
+#[test]
 fn a_data_folder_serves_one_host() {
     let data = tempfile::tempdir().unwrap();
     let first = Server::start_in(data.path(), NONE);

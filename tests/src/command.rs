@@ -19,6 +19,22 @@ pub fn plugins<A: AsRef<OsStr>>(data: &Path, arguments: &[A]) -> Output {
     command.output().expect("millm runs")
 }
 
+/// `command` with another program, and further arguments before its own.
+pub fn with_program(command: &Command, program: impl AsRef<OsStr>, arguments: &[&OsStr]) -> Command {
+    let mut other = Command::new(program);
+    other.args(arguments).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => other.env(name, value),
+            None => other.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        other.current_dir(folder);
+    }
+    other
+}
+
 /// Allows the plugin in `folder` to run, for the host of a data folder.
 ///
 /// # Panics

@@ -4,7 +4,7 @@
 //! * [`process`]: what a server is before it is ready
 //! * [`management`]: the management API; [`copies`]: models for it
 //! * [`client`]: requests and streams; [`reply`]: whole answers
-//! * [`command`]: commands besides `serve`
+//! * [`command`]: commands besides `serve`; [`installation`]: the program in another place
 //! * [`folders`]: where the binary, its plugins and the demo model are
 //! * [`host`]: what plugins see of a host, where there is none
 //! * [`plugins`]: the bundled plugins, where there is no host
@@ -17,6 +17,7 @@ pub mod copies;
 pub mod demo;
 pub mod folders;
 pub mod host;
+pub mod installation;
 pub mod management;
 pub mod outside;
 pub mod plugins;

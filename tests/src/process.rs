@@ -118,6 +118,18 @@ impl Process {
         assert!(status.expect("kill runs").success());
     }
 
+    /// Bounds the files that it writes from now on, in bytes; without a number, no longer. It has to ignore `SIGXFSZ`.
+    ///
+    /// # Panics
+    ///
+    /// If there is no `prlimit`, or it refuses.
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        let soft = bytes.map_or_else(|| "unlimited".into(), |bytes| bytes.to_string());
+        let (pid, limit) = (format!("--pid={}", self.child.id()), format!("--fsize={soft}:"));
+        let status = Command::new("prlimit").args([pid, limit]).status();
+        assert!(status.expect("prlimit runs").success());
+    }
+
     /// Ends it at once, in the middle of whatever it does.
     pub fn kill(&mut self) {
         let _ = self.child.kill();

@@ -94,6 +94,11 @@ impl Server {
         self.process.signal(name);
     }
 
+    /// Bounds the files that it writes, as [`Process::limit_files`].
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        self.process.limit_files(bytes);
+    }
+
     /// Waits until it ends.
     ///
     /// # Panics

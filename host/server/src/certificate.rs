@@ -13,7 +13,10 @@ mod table;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{RefOr, Schema},
+};
 
 use self::compare::Agreement;
 pub(crate) use self::{
@@ -77,6 +80,7 @@ pub(crate) struct PointCertificate {
     pub(crate) status: Status,
     /// Over all prompts, the worst of each. `None` if it was not compared.
     #[serde(flatten)]
+    #[schema(schema_with = agreement_or_nothing)]
     pub(crate) agreement: Option<Agreement>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
@@ -89,6 +93,15 @@ pub(crate) struct Greedy {
     pub(crate) agreeing: usize,
     /// Tokens of all continuations.
     pub(crate) of: usize,
+}
+
+/// The members of an agreement, none of which is there if nothing was compared.
+fn agreement_or_nothing() -> RefOr<Schema> {
+    let mut schema = Agreement::schema();
+    if let RefOr::T(Schema::Object(object)) = &mut schema {
+        object.required.clear();
+    }
+    schema
 }
 
 impl Certificate {

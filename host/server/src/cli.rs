@@ -69,6 +69,10 @@ pub(crate) struct Verify {
     #[arg(long, env = "MILLM_DATA_DIR", value_name = "FOLDER")]
     pub(crate) data_dir: Option<PathBuf>,
 
+    /// Database of this host's state, as for serve
+    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub(crate) database_url: Option<String>,
+
     /// Threads that compute [default: one per core]
     #[arg(long, env = "MILLM_THREADS", value_name = "COUNT")]
     pub(crate) threads: Option<usize>,
@@ -119,6 +123,12 @@ pub(crate) enum PluginsAction {
         /// Its folder
         #[arg(value_name = "FOLDER")]
         folder: PathBuf,
+    },
+    /// Take back every trust in libraries of a plugin. A running host goes on with what it has opened.
+    Distrust {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
     },
 }
 

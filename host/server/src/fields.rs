@@ -2,10 +2,14 @@
 //!
 //! `serde` stops at the first wrong type with a message about Rust; clients rely on `param` and `code`.
 
+mod value;
+
 use std::{cell::RefCell, ops::RangeInclusive};
 
 use serde_json::{Map, Value};
 
+pub(crate) use self::value::{clip, integer, missing, wrong_type};
+use self::value::{name_of, out_of_range};
 use crate::error::{ApiError, Kind};
 
 /// The fields of an object that have not been taken yet.
@@ -69,6 +73,11 @@ impl Fields {
             Some(Value::Bool(value)) => Ok(Some(value)),
             Some(other) => Err(wrong_type(&self.path(key), "a boolean", &other)),
         }
+    }
+
+    /// A switch, which is off unless it is turned on.
+    pub(crate) fn flag(&mut self, key: &'static str) -> Result<bool, ApiError> {
+        Ok(self.bool(key)?.unwrap_or(false))
     }
 
     pub(crate) fn string(&mut self, key: &'static str) -> Result<Option<String>, ApiError> {
@@ -156,58 +165,6 @@ impl Fields {
         };
         let path = self.path(&clip(name));
         ApiError::at(Kind::UnknownParameter, path.clone(), format!("Unknown parameter: '{path}'. {hint}"))
-    }
-}
-
-/// The integer that `value` is.
-pub(crate) fn integer(value: &Value) -> Option<i128> {
-    /// Above this, two integers can be one `f64`.
-    const EXACT: f64 = (1_u64 << 53) as f64;
-    let whole = |number: &f64| number.fract() == 0.0 && number.abs() < EXACT;
-    let unsigned = || value.as_u64().map(i128::from);
-    let float = || value.as_f64().filter(whole).map(|number| number as i128);
-    value.as_i64().map(i128::from).or_else(unsigned).or_else(float)
-}
-
-/// The parameter `path` is required.
-pub(crate) fn missing(path: &str) -> ApiError {
-    ApiError::at(Kind::MissingParameter, path, format!("Missing required parameter: '{path}'."))
-}
-
-/// The parameter `path` has another type than `expected`.
-pub(crate) fn wrong_type(path: &str, expected: &str, found: &Value) -> ApiError {
-    let found = name_of(found);
-    let message = format!("Invalid type for '{path}': expected {expected}, but got {found} instead.");
-    ApiError::at(Kind::InvalidType, path, message).with("expected", expected).with("found", found)
-}
-
-/// As much of a client's text as an error message repeats.
-pub(crate) fn clip(text: &str) -> String {
-    text.chars().take(100).collect()
-}
-
-fn out_of_range(
-    kind: Kind,
-    path: &str,
-    problem: &str,
-    relation: &str,
-    bound: impl std::fmt::Display,
-    found: &Value,
-) -> ApiError {
-    let expected = format!("a value {relation} {bound}");
-    let message = format!("Invalid '{path}': {problem} value. Expected {expected}, but got {found} instead.");
-    ApiError::at(kind, path, message).with("expected", expected).with("found", found.clone())
-}
-
-fn name_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(number) if number.is_f64() => "a decimal",
-        Value::Number(_) => "an integer",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
     }
 }
 

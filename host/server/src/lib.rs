@@ -9,7 +9,7 @@
 //! * `cli`, `settings`, `settings/file`: what the user asked for, from flags, environment and `millm.toml`
 //! * `startup`, `shutdown`: the life of the process
 //! * `logging`, `services`: where log lines go, and what plugins may ask of this host
-//! * `plugins`: where plugins are looked for
+//! * `plugins`: the plugins that there are, and which of them may run
 //! * `models`: the models being served, where they lie and their steering vectors
 //! * `routes`, `app`: all URLs, and what their handlers see of the host
 //! * `blocking`, `whole`: work that must not hold up connections, and changes that end although their client leaves
@@ -35,7 +35,6 @@ mod live;
 mod logging;
 mod models;
 mod openai;
-#[expect(dead_code, reason = "most types there only describe what is read and written elsewhere")]
 mod openapi;
 mod opening;
 mod operations;

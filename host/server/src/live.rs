@@ -19,7 +19,7 @@
 //!
 //! # Layout
 //!
-//! * `kind`, `ledger`, `feed`: the states of a namespace, their numbers, and who has read how far
+//! * `kind`, `event`, `ledger`, `feed`: the states of a namespace, their numbers, and who has read how far
 //! * `choice`: what a connection wants to see
 //! * `namespace`, `desk`, `courier`, `room`: a client's way in, its requests, and what it is sent, at its own pace
 //! * `gate`, `upgrade`: who may connect, and how
@@ -28,6 +28,7 @@
 mod choice;
 mod courier;
 mod desk;
+mod event;
 mod feed;
 mod gate;
 mod kind;
@@ -125,6 +126,12 @@ impl Live {
     /// more.
     pub(crate) fn plugin(&self, plugin: Value) {
         self.system.publish(&kind::PLUGIN, plugin);
+    }
+
+    /// What somebody who connects to `/system` now is told, without metrics.
+    #[cfg(test)]
+    pub(crate) fn system_now(&self) -> Value {
+        serde_json::to_value(self.system.join().snapshot(choice::Choice::Everything)).unwrap()
     }
 
     /// Disconnects everybody, so that no connection keeps the server from ending.

@@ -3,7 +3,7 @@
 //! A model is on disk (`entry`) and, while it is loaded, in memory with a running engine (`model`). Everything that
 //! changes which models there are goes through here, one change at a time, and is in the store before it is answered.
 //!
-//! * `located`, `register`: from what a user names to a model that the host knows
+//! * `locate`, `local`, `register`: from what a user names to a model that the host knows
 //! * `load`, `unload`, `memory`: into memory and out of it, if there is enough
 //! * `demand`: models that a request needs
 //! * `view`: what is told of a model
@@ -13,6 +13,7 @@ mod demand;
 mod entry;
 mod fingerprint;
 mod load;
+mod local;
 mod locate;
 mod memory;
 mod model;
@@ -35,10 +36,10 @@ use self::entry::{Entry, Phase};
 pub(crate) use self::{
     entry::ModelStatus,
     load::Loads,
+    local::NewLocalModel,
     locate::{Located, locate},
     memory::{Estimate, KvLimits},
     model::{Loading, Model},
-    register::NewLocalModel,
     vectors::{VectorError, Vectors},
     view::ModelView,
 };
@@ -96,9 +97,12 @@ impl Models {
         let mut rows = store.models().await?;
         // Newest first, and here they stand in the order in which they came.
         rows.reverse();
-        let entries = rows.into_iter().map(|row| Entry::from_row(row, limits.kv)).collect();
+        let entries = rows.into_iter().map(|row| {
+            let estimate = Estimate::of(row.local_path.as_ref(), limits.kv);
+            Entry::from_row(row, estimate)
+        });
         let (changes, turn) = (Mutex::default(), Mutex::default());
-        let entries = RwLock::new(entries);
+        let entries = RwLock::new(entries.collect());
         let models =
             Self { shared: Arc::new(Shared { entries, store, operations, live, loading, limits, changes, turn }) };
         models.views().into_iter().for_each(|view| models.shared.live.model(view.json()));
@@ -178,13 +182,11 @@ impl Models {
 
     /// Changes the entry, if it is still there, and tells everybody.
     fn update<T>(&self, id: &str, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
-        let (changed, view) = {
-            let mut entries = self.entries_mut();
-            let entry = entries.iter_mut().find(|entry| entry.id == id)?;
-            let changed = change(entry);
-            (changed, ModelView::of(entry))
-        };
-        self.shared.live.model(view.json());
+        let mut entries = self.entries_mut();
+        let entry = entries.iter_mut().find(|entry| entry.id == id)?;
+        let changed = change(entry);
+        // While nobody else can change it, so that nobody is told an older state after a newer one.
+        self.shared.live.model(ModelView::of(entry).json());
         Some(changed)
     }
 

@@ -1,8 +1,8 @@
 //! The OpenAI API.
 //!
 //! A request's way: `crate::fields` takes the JSON apart and `chat` or `completions` says which fields there are; what both
-//! share is in `sampling`, `steering`, `output`, `unsupported` and `ignored`. Together they make a `call`, whose `generation` ends
-//! up in one `response` or in a `stream`.
+//! share is in `sampling`, `steering`, `output`, `unsupported` and `ignored`. Together they make a `call`, whose
+//! `generation` ends up in one `response` or in a `stream`, both made of `objects`.
 //!
 //! The management API reads prompts, chats and `steering` by the same code.
 
@@ -13,6 +13,7 @@ pub(crate) mod generation;
 mod ignored;
 pub(crate) mod messages;
 pub(crate) mod models;
+mod objects;
 mod output;
 pub(crate) mod prompt;
 mod response;

@@ -22,7 +22,7 @@ const FOREVER: Duration = Duration::from_secs(1 << 30);
 /// # Errors
 ///
 /// If one cannot be loaded that the settings name, or the demo. What was loaded before and cannot be now is only logged:
-/// the host is needed to mend it.
+/// the host is needed to mend it. A load that a client cancels is meant to end without a model.
 pub(crate) async fn load(models: &Models, named: Vec<Located>) -> anyhow::Result<()> {
     if named.is_empty() && needs_demo(models) {
         let demo = models::locate(&models::demo(&program_folder()?)?.to_string_lossy())?;
@@ -59,6 +59,10 @@ async fn load_one(models: &Models, id: &str, force: bool) -> Result<(), ApiError
     let ended = models.operations().wait(&operation.id, FOREVER).await?;
     match ended.status {
         Status::Succeeded => Ok(()),
+        Status::Cancelled => {
+            tracing::warn!(model = id, "the model is not loaded: somebody cancelled that");
+            Ok(())
+        }
         _ => Err(models.get(id).err().unwrap_or_else(ApiError::internal)),
     }
 }

@@ -6,6 +6,8 @@
 mod list;
 mod operation;
 mod progress;
+#[cfg(test)]
+mod tests;
 mod work;
 
 use std::{
@@ -14,7 +16,8 @@ use std::{
     time::Duration,
 };
 
-use millm_store::{NewOperation, Store, StoreError};
+use millm_store::{NewOperation, Outcome, Store, StoreError};
+pub(crate) use millm_store::{OperationFilter as Filter, OperationStatus as Status};
 use serde_json::Value;
 use tokio::{
     select,
@@ -24,8 +27,7 @@ use tokio::{
 use uuid::Uuid;
 
 pub(crate) use self::{
-    list::Filter,
-    operation::{Operation, Status, Target, time},
+    operation::{Operation, StatusWord, Target, time},
     progress::Progress,
     work::Work,
 };
@@ -44,13 +46,15 @@ pub(crate) struct Operations {
 struct Shared {
     store: Store,
     live: Live,
+    /// How many that have ended are kept.
+    kept: usize,
     /// True once nobody is to wait any more.
     closed: watch::Sender<bool>,
-    /// Those that have not ended, by id.
+    /// Those that have not ended, or whose end is not stored yet, by id.
     running: Mutex<HashMap<String, Arc<Work>>>,
 }
 
-/// Finished operations that are kept.
+/// Operations that have ended and are kept.
 const KEPT: usize = 1000;
 /// How long the end of an operation may take to be stored.
 const MOMENT: Duration = Duration::from_secs(5);
@@ -60,13 +64,16 @@ const AGAIN: Duration = Duration::from_secs(1);
 impl Operations {
     /// The operations of `store`. Those that an earlier run of the host left behind are marked as interrupted.
     pub(crate) async fn open(store: Store, live: Live) -> Result<Self, StoreError> {
+        Self::open_keeping(store, live, KEPT).await
+    }
+
+    async fn open_keeping(store: Store, live: Live, kept: usize) -> Result<Self, StoreError> {
         for row in store.interrupt_operations().await? {
             tracing::warn!(id = row.id, kind = row.kind, target = row.target_id, "an operation was interrupted");
         }
-        store.prune_operations(KEPT).await?;
-        Ok(Self {
-            shared: Arc::new(Shared { store, live, closed: watch::Sender::new(false), running: Mutex::default() }),
-        })
+        store.prune_operations(kept).await?;
+        let (closed, running) = (watch::Sender::new(false), Mutex::default());
+        Ok(Self { shared: Arc::new(Shared { store, live, kept, closed, running }) })
     }
 
     /// Begins an operation and returns at once. `work` is spawned; what it returns is the operation's result. Once it has
@@ -125,7 +132,7 @@ impl Operations {
         row.map(|row| Operation::from_row(row, false)).ok_or_else(|| not_found(id))
     }
 
-    /// The one that has not ended and has this target.
+    /// The one that has this target and has not ended, as far as the store knows.
     pub(crate) fn on(&self, target: &Target) -> Option<Operation> {
         self.shared.works().values().map(|work| work.now()).find(|operation| operation.target == *target)
     }
@@ -136,7 +143,7 @@ impl Operations {
             let (mut changes, mut closed) = (work.changes(), self.shared.closed.subscribe());
             let ended = async {
                 select! {
-                    _ = changes.wait_for(|operation| operation.status.is_final()) => {}
+                    _ = changes.wait_for(Operation::has_ended) => {}
                     _ = closed.wait_for(|closed| *closed) => {}
                 }
             };
@@ -153,18 +160,18 @@ impl Operations {
     ///
     /// `OperationNotCancellable` if it has ended or cannot be stopped half way.
     pub(crate) async fn cancel(&self, id: &str) -> Result<Operation, ApiError> {
-        let refuse = |why: &str| {
-            let message = format!("The operation '{id}' cannot be cancelled: {why}.");
-            Err(ApiError::new(Kind::OperationNotCancellable, message))
+        let operation = match self.work(id) {
+            Some(work) if work.cancel() => return Ok(work.now()),
+            Some(work) => work.now(),
+            None => self.get(id).await?,
         };
-        match self.work(id) {
-            Some(work) if work.cancel() => Ok(work.now()),
-            Some(work) => refuse(&format!("a '{}' runs to its end once begun", work.now().kind)),
-            None => {
-                let ended = self.get(id).await?;
-                refuse(&format!("it has {}", ended.status.name()))
-            }
-        }
+        let why = if operation.has_ended() {
+            format!("it is over ({})", operation.status.as_str())
+        } else {
+            format!("a '{}' runs to its end once begun", operation.kind)
+        };
+        let message = format!("The operation '{id}' cannot be cancelled: {why}.");
+        Err(ApiError::new(Kind::OperationNotCancellable, message))
     }
 
     /// From now on nobody waits for an end: the host stops.
@@ -192,22 +199,34 @@ impl Shared {
     }
 
     async fn finish(&self, work: &Work, outcome: Result<Value, ApiError>) {
-        let id = work.now().id;
-        let ended = Operation::ended(work.now(), outcome);
-        let outcome = ended.outcome();
+        let outcome = match outcome {
+            Ok(result) => Outcome::Succeeded(result),
+            Err(error) if error.kind == Kind::OperationCancelled => Outcome::Cancelled,
+            Err(error) => Outcome::Failed(error.object()),
+        };
+        let operation = work.now();
+        let id = operation.id.clone();
         let mut stored = self.store.finish_operation(&id, &outcome).await;
-        if let Err(error) = &stored {
-            // Those who wait learn it nevertheless. Unless it is stored later, the next start of the host will call it
-            // interrupted, which is the best that is known there.
-            tracing::error!(id, "the end of an operation cannot be stored: {error}");
-        }
-        work.end(ended);
+        work.end(match &stored {
+            // With the time that whoever asks later is told.
+            Ok(Some(row)) => Operation::from_row(row.clone(), false),
+            Ok(None) => operation.ended(&outcome),
+            Err(error) => {
+                // Those who wait learn it nevertheless. Unless it is stored later, the next start of the host will call
+                // it interrupted, which is the best that is known there.
+                tracing::error!(id, "the end of an operation cannot be stored: {error}");
+                operation.ended(&outcome)
+            }
+        });
         // Until then, nothing else can be begun with its target.
         while stored.is_err() {
             sleep(AGAIN).await;
             stored = self.store.finish_operation(&id, &outcome).await;
         }
         self.works().remove(&id);
+        if let Err(error) = self.store.prune_operations(self.kept).await {
+            tracing::warn!("operations that ended long ago cannot be forgotten: {error}");
+        }
     }
 }
 

@@ -27,8 +27,8 @@ use crate::{
 ///
 /// Whatever keeps the two from being compared; and that they differ.
 pub(crate) fn run(arguments: Verify) -> anyhow::Result<()> {
-    let Verify { model, golden, json, config, plugin_dir, data_dir, threads } = arguments;
-    let options = Options { plugin_dir, data_dir, threads, ..Options::default() };
+    let Verify { model, golden, json, config, plugin_dir, data_dir, database_url, threads } = arguments;
+    let options = Options { plugin_dir, data_dir, database_url, threads, ..Options::default() };
     let settings = Settings::resolve(config, options)?;
     // What counts is on stdout.
     logging::init(settings.log_format, LevelFilter::WARN);

@@ -22,7 +22,8 @@ pub enum OperationStatus {
 }
 
 impl OperationStatus {
-    const ALL: [Self; 6] =
+    /// Every status, in the order in which an operation may have them.
+    pub const ALL: [Self; 6] =
         [Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled, Self::Interrupted];
 
     /// As it is stored, and written in answers.

@@ -16,6 +16,7 @@ use super::{
     budget::{Budget, Reservation},
     capture_file,
     dtype::Dtype,
+    envelope::Success,
     format::Format,
     pieces::{self, Piece},
     reading::{Asked, Item, Reading},
@@ -28,10 +29,7 @@ use crate::{
     http::JsonBody,
     models::Models,
     openai::steering::hook_point_kind,
-    openapi::{
-        envelope::Success,
-        reading::{CaptureAnswer, CaptureBody, CaptureFormat},
-    },
+    openapi::described::{CaptureAnswer, CaptureBody},
 };
 
 /// Names in one request; no model has more points, and with a wildcard a few name them all.
@@ -50,7 +48,7 @@ struct Call {
 /// Captures activations.
 #[utoipa::path(
     post, path = "/api/capture", operation_id = "capture", tag = "reading",
-    params(("format" = Option<CaptureFormat>, Query, description = "`json` by default")),
+    params(("format" = Option<Format>, Query, description = "`json` by default")),
     request_body = CaptureBody,
     responses((
         status = 200, description = "The activations; in one safetensors file with `format=safetensors`",

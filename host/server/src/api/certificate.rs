@@ -4,31 +4,45 @@ use std::sync::Arc;
 
 use axum::Json;
 use millm_engine::{Activation, Interventions, LogitLens, Request};
-use serde_json::Value;
+use millm_plugin_api::ModelSpec;
+use serde::Serialize;
 use tokio::runtime::Handle;
+use utoipa::ToSchema;
 
-use super::{envelope, loaded::Loaded, reading::captured};
+use super::{
+    envelope::{Success, success},
+    loaded::Loaded,
+    reading::captured,
+};
 use crate::{
     certificate::{Certificate, Golden, Reading, examine},
     error::ApiError,
     models::{GOLDEN, Model},
     openai::call::refused,
-    openapi::{envelope::Success, models::ModelCertificate},
+    openapi::described::ModelId,
 };
+
+/// How a model's numbers compare with a reference.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ModelCertificate {
+    /// Id of the model.
+    model: String,
+    #[serde(flatten)]
+    #[schema(value_type = Certificate)]
+    certificate: Arc<Certificate>,
+}
 
 /// Compares the model with the golden file in its folder when it is first asked for, by way of its engine, and keeps the
 /// result for as long as the model is loaded.
 #[utoipa::path(
     get, path = "/api/models/{id}/certificate", operation_id = "getCertificate", tag = "reading",
-    params(("id" = String, Path, description = "Id of the model; a slash in it is written %2F")),
+    params(ModelId),
     responses((status = 200, body = Success<ModelCertificate>, description = "The certificate")),
 )]
-pub(crate) async fn show(Loaded(model): Loaded) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn show(Loaded(model): Loaded) -> Result<Json<Success<ModelCertificate>>, ApiError> {
     let certified = Arc::clone(&model);
     let certificate = model.certificate.get(move || certify(&certified)).await?;
-    let mut data = serde_json::to_value(&*certificate).map_err(|_| ApiError::internal())?;
-    data["model"] = Value::from(model.id.as_str());
-    Ok(envelope::success(data))
+    Ok(success(ModelCertificate { model: model.id.clone(), certificate }))
 }
 
 fn certify(model: &Model) -> Result<Certificate, ApiError> {
@@ -41,6 +55,8 @@ fn certify(model: &Model) -> Result<Certificate, ApiError> {
     if !path.exists() {
         return unverified(format!("there is no {GOLDEN} in the model's folder"));
     }
+    // Its memory may take less than its context.
+    let spec = &ModelSpec { n_ctx: model.engine.n_ctx() as u32, ..spec.clone() };
     match Golden::read(&path, spec) {
         Ok(golden) => examine(&golden, spec, |reading| read(model, reading)),
         // Nothing was compared, which is all that can be said.

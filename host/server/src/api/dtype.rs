@@ -1,6 +1,7 @@
 //! How numbers are written.
 
 use half::{bf16, f16};
+use utoipa::ToSchema;
 
 use crate::{
     error::{ApiError, Kind},
@@ -8,7 +9,9 @@ use crate::{
 };
 
 /// How captured numbers are written, little-endian.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ToSchema)]
+#[schema(as = CaptureDtype)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Dtype {
     /// As the model computed them.
     #[default]

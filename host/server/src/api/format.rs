@@ -1,13 +1,17 @@
 //! The form of a capture.
 
+use utoipa::ToSchema;
+
 use super::query::parameters;
 use crate::{
     error::{ApiError, Kind},
     fields::clip,
 };
 
-/// How a capture is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a capture is sent: as JSON with numbers in base64, or as a safetensors file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[schema(as = CaptureFormat)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Format {
     /// Numbers in base64.
     Json,

@@ -9,18 +9,60 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::envelope;
-use crate::{
-    app::App,
-    models::ModelStatus,
-    openapi::{
-        envelope::Success,
-        health::{Health, Ready},
-    },
-    operations::time,
-};
+use super::envelope::{Success, success};
+use crate::{app::App, models::ModelStatus, operations::time};
+
+/// Whether requests are served.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Ready {
+    ready: bool,
+    /// Whether the models that the settings name have been loaded.
+    started: bool,
+    /// `ok`, or why the host's memory does not answer.
+    store: String,
+}
+
+/// How the host is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Health {
+    /// The worst of its components.
+    status: Status,
+    ready: bool,
+    /// The version of millm.
+    version: &'static str,
+    #[schema(format = DateTime)]
+    timestamp: String,
+    uptime_seconds: u64,
+    /// Ids of models.
+    models_loaded: Vec<String>,
+    components: Vec<Component>,
+}
+
+/// From best to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[schema(as = HealthStatus)]
+#[serde(rename_all = "snake_case")]
+enum Status {
+    Healthy,
+    Degraded,
+    Unhealthy,
+}
+
+/// How a part of the host is.
+#[derive(Debug, Serialize, ToSchema)]
+struct Component {
+    name: &'static str,
+    status: Status,
+    /// What is wrong.
+    #[schema(required)]
+    message: Option<String>,
+    /// How long it took to answer.
+    #[schema(required)]
+    latency_ms: Option<f64>,
+}
 
 /// For supervisors: the process answers.
 #[utoipa::path(
@@ -44,10 +86,9 @@ pub(crate) async fn live() -> &'static str {
 pub(crate) async fn ready(State(app): State<App>) -> Response {
     let store = app.store.ping().await.err().map(|error| error.to_string());
     let started = app.readiness.is_ready();
-    let status = if started && store.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body =
-        json!({ "ready": status == StatusCode::OK, "started": started, "store": store.as_deref().unwrap_or("ok") });
-    (status, Json(body)).into_response()
+    let ready = started && store.is_none();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Ready { ready, started, store: store.unwrap_or_else(|| "ok".into()) })).into_response()
 }
 
 /// For people and dashboards: how each part is. Always 200.
@@ -55,38 +96,34 @@ pub(crate) async fn ready(State(app): State<App>) -> Response {
     get, path = "/api/health", operation_id = "getHealth", tag = "health",
     responses((status = 200, body = Success<Health>, description = "How each part is")),
 )]
-pub(crate) async fn show(State(app): State<App>) -> Json<Value> {
+pub(crate) async fn show(State(app): State<App>) -> Json<Success<Health>> {
     let asked = Instant::now();
-    let store = app.store.ping().await;
-    let store = json!({
-        "name": "store",
-        "status": if store.is_ok() { "healthy" } else { "unhealthy" },
-        "message": store.err().map(|error| error.to_string()),
-        "latency_ms": milliseconds(asked.elapsed()),
-    });
+    let failure = app.store.ping().await.err().map(|error| error.to_string());
+    let store = Component {
+        name: "store",
+        status: if failure.is_none() { Status::Healthy } else { Status::Unhealthy },
+        message: failure,
+        latency_ms: Some(milliseconds(asked.elapsed())),
+    };
     let views = app.models.views();
-    let failed: Vec<&str> =
-        views.iter().filter(|view| view.status == ModelStatus::Error).map(|view| view.id.as_str()).collect();
-    let loaded: Vec<&str> =
-        views.iter().filter(|view| view.status == ModelStatus::Loaded).map(|view| view.id.as_str()).collect();
-    let models = json!({
-        "name": "models",
-        "status": if failed.is_empty() { "healthy" } else { "degraded" },
-        "message": (!failed.is_empty()).then(|| format!("could not be loaded: {}", failed.join(", "))),
-        "latency_ms": null,
-    });
-    let components = [store, models];
-    let worst =
-        ["unhealthy", "degraded"].into_iter().find(|status| components.iter().any(|part| part["status"] == *status));
-    envelope::success(json!({
-        "status": worst.unwrap_or("healthy"),
-        "ready": app.readiness.is_ready() && worst != Some("unhealthy"),
-        "version": env!("CARGO_PKG_VERSION"),
-        "timestamp": time(Timestamp::now().as_millisecond()),
-        "uptime_seconds": app.readiness.uptime().as_secs(),
-        "models_loaded": loaded,
-        "components": components,
-    }))
+    let of = |status| views.iter().filter(move |view| view.status == status).map(|view| view.id.clone());
+    let failed: Vec<String> = of(ModelStatus::Error).collect();
+    let models = Component {
+        name: "models",
+        status: if failed.is_empty() { Status::Healthy } else { Status::Degraded },
+        message: (!failed.is_empty()).then(|| format!("could not be loaded: {}", failed.join(", "))),
+        latency_ms: None,
+    };
+    let status = store.status.max(models.status);
+    success(Health {
+        status,
+        ready: app.readiness.is_ready() && status != Status::Unhealthy,
+        version: env!("CARGO_PKG_VERSION"),
+        timestamp: time(Timestamp::now().as_millisecond()),
+        uptime_seconds: app.readiness.uptime().as_secs(),
+        models_loaded: of(ModelStatus::Loaded).collect(),
+        components: vec![store, models],
+    })
 }
 
 fn milliseconds(duration: Duration) -> f64 {

@@ -1,11 +1,69 @@
 //! `GET /api/models/{id}/hook_points`: where a model can be read and steered.
 
 use axum::Json;
-use millm_plugin_api::{HookPointSpec, ModelSpec, RowSet, RowShape};
-use serde_json::{Value, json};
+use millm_plugin_api::{AbsentHookPoint as Absent, HookPointSpec, ModelSpec, RowSet, RowShape};
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::{envelope, loaded::Loaded};
-use crate::openapi::{envelope::Success, models::HookPoints};
+use super::{
+    envelope::{Success, success},
+    loaded::Loaded,
+};
+use crate::openapi::described::ModelId;
+
+/// Where a model can be read and steered.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct HookPoints {
+    /// Id of the model.
+    model: String,
+    n_layers: u32,
+    /// The longest sequence that its context and its memory for keys and values allow.
+    n_ctx: usize,
+    /// What those should know who come from TransformerLens.
+    note: &'static str,
+    /// In the order of computation.
+    hook_points: Vec<HookPoint>,
+    absent: Vec<AbsentHookPoint>,
+}
+
+/// A place in a model.
+#[derive(Debug, Serialize, ToSchema)]
+struct HookPoint {
+    /// As TransformerLens has it, such as `blocks.3.hook_resid_post`.
+    name: String,
+    /// Sizes of the axes; `pos` and `key_pos` are as long as there are positions.
+    shape: Vec<Axis>,
+    rows: Rows,
+    /// Whether it can be steered.
+    writable: bool,
+    /// Why it cannot.
+    #[schema(required)]
+    read_only_reason: Option<String>,
+}
+
+/// The size of an axis, or what it is as long as.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+enum Axis {
+    Size(u32),
+    Name(&'static str),
+}
+
+/// Which positions have a row: all, or those whose logits are computed.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Rows {
+    All,
+    Logits,
+}
+
+/// Hook points of TransformerLens that a model has not.
+#[derive(Debug, Serialize, ToSchema)]
+struct AbsentHookPoint {
+    /// A name, or a pattern of names.
+    name: String,
+    reason: String,
+}
 
 /// What those should know who come from TransformerLens.
 const NOTE: &str = "hook_normalized is before gain and bias; attn.hook_q, attn.hook_k and attn.hook_v are before \
@@ -14,48 +72,49 @@ const NOTE: &str = "hook_normalized is before gain and bias; attn.hook_q, attn.h
 /// All hook points of a model, in the order of computation, and those it has not.
 #[utoipa::path(
     get, path = "/api/models/{id}/hook_points", operation_id = "listHookPoints", tag = "reading",
-    params(("id" = String, Path, description = "Id of the model; a slash in it is written %2F")),
+    params(ModelId),
     responses((status = 200, body = Success<HookPoints>, description = "The hook points")),
 )]
-pub(crate) async fn list(Loaded(model): Loaded) -> Json<Value> {
-    envelope::success(describe(&model.id, model.engine.n_ctx(), model.engine.spec()))
+pub(crate) async fn list(Loaded(model): Loaded) -> Json<Success<HookPoints>> {
+    success(describe(&model.id, model.engine.n_ctx(), model.engine.spec()))
 }
 
-fn describe(id: &str, n_ctx: usize, spec: &ModelSpec) -> Value {
-    let absent = spec.absent.iter();
-    let absent = absent.map(|absent| json!({ "name": absent.pattern.to_string(), "reason": absent.reason }));
-    json!({
-        "model": id,
-        "n_layers": spec.n_layers,
-        "n_ctx": n_ctx,
-        "note": NOTE,
-        "hook_points": spec.hook_points.iter().map(point).collect::<Vec<_>>(),
-        "absent": absent.collect::<Vec<_>>(),
-    })
+fn describe(id: &str, n_ctx: usize, spec: &ModelSpec) -> HookPoints {
+    let absent =
+        |absent: &Absent| AbsentHookPoint { name: absent.pattern.to_string(), reason: absent.reason.to_string() };
+    HookPoints {
+        model: id.to_owned(),
+        n_layers: spec.n_layers,
+        n_ctx,
+        note: NOTE,
+        hook_points: spec.hook_points.iter().map(point).collect(),
+        absent: spec.absent.iter().map(absent).collect(),
+    }
 }
 
-fn point(hook: &HookPointSpec) -> Value {
-    // The axes of TransformerLens without its batch; a name is an axis as long as there are positions.
+fn point(hook: &HookPointSpec) -> HookPoint {
+    use Axis::{Name, Size};
+    // The axes of TransformerLens without its batch.
     let shape = match hook.row {
-        RowShape::Flat { width } => json!(["pos", width]),
-        RowShape::Heads { heads, d_head } => json!(["pos", heads, d_head]),
-        RowShape::Keys { heads, .. } => json!([heads, "pos", "key_pos"]),
+        RowShape::Flat { width } => vec![Name("pos"), Size(width)],
+        RowShape::Heads { heads, d_head } => vec![Name("pos"), Size(heads), Size(d_head)],
+        RowShape::Keys { heads, .. } => vec![Size(heads), Name("pos"), Name("key_pos")],
     };
-    json!({
-        "name": hook.point.to_string(),
-        "shape": shape,
-        "rows": match hook.rows {
-            RowSet::Batch => "all",
-            RowSet::Logits => "logits",
+    HookPoint {
+        name: hook.point.to_string(),
+        shape,
+        rows: match hook.rows {
+            RowSet::Batch => Rows::All,
+            RowSet::Logits => Rows::Logits,
         },
-        "writable": hook.read_only.is_none(),
-        "read_only_reason": hook.read_only,
-    })
+        writable: hook.read_only.is_none(),
+        read_only_reason: hook.read_only.clone(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use millm_plugin_api::AbsentHookPoint;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -70,13 +129,13 @@ mod tests {
                 hook("blocks.0.attn.hook_pattern", RowShape::Keys { heads: 12, masked: 0.0 }).read_only("it is a test"),
                 hook("logits", RowShape::Flat { width: 50257 }).at_logits(),
             ],
-            absent: vec![AbsentHookPoint {
+            absent: vec![Absent {
                 pattern: "blocks.*.hook_resid_mid".parse().unwrap(),
                 reason: "the branches are parallel".into(),
             }],
             ..ModelSpec::default()
         };
-        let described = describe("org/name", 1024, &spec);
+        let described = serde_json::to_value(describe("org/name", 1024, &spec)).unwrap();
         let row = |name, shape: Value, rows, reason: Option<&str>| {
             let writable = reason.is_none();
             json!({ "name": name, "shape": shape, "rows": rows, "writable": writable, "read_only_reason": reason })

@@ -9,13 +9,14 @@ use axum::{
 };
 use millm_engine::{Captured, Captures, LensRow, LensToken, LogitLens, Request};
 use millm_plugin_api::{HookId, ModelSpec};
-use serde::Serialize;
 
 use super::{
     answer::{self, json},
     budget::{Budget, Reservation},
+    envelope::Success,
     layers,
     pieces::{self, Piece},
+    place::Place,
     query::parameters,
     reading::{Asked, Item, Reading, token_text},
 };
@@ -25,10 +26,7 @@ use crate::{
     fields::Fields,
     http::JsonBody,
     models::{Model, Models},
-    openapi::{
-        envelope::Success,
-        reading::{LensAnswer, LensBody},
-    },
+    openapi::described::{LensAnswer, LensBody},
 };
 
 /// Rows that the head computes for one request: layers times positions, over all prompts.
@@ -41,24 +39,6 @@ struct Call {
     requests: Vec<Request>,
     points: Vec<HookId>,
     reservation: Reservation,
-}
-
-/// A token that the model would say.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-struct Top {
-    token_id: u32,
-    token: String,
-    /// After the final norm, the head and any softcap.
-    logit: f32,
-    /// Natural logarithm of the probability.
-    logprob: f32,
-}
-
-/// What it would say at one position, the most probable first.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-struct Place {
-    position: usize,
-    top: Vec<Top>,
 }
 
 /// Looks through the logit lens.
@@ -158,10 +138,7 @@ fn place(
         String::new()
     };
     let close = if (index + 1).is_multiple_of(count) { "]}" } else { "" };
-    let top = row.top.into_iter();
-    let top =
-        top.map(|LensToken { token, logit, logprob }| Top { token_id: token, token: text(token), logit, logprob });
-    let place = json(&Place { position: row.position, top: top.collect() });
+    let place = json(&Place::new(row, text));
     format!("{comma}{open}{place}{close}")
 }
 

@@ -5,15 +5,14 @@ use std::time::Duration;
 use axum::{
     Json,
     extract::State,
-    http::{HeaderValue, StatusCode, Uri, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::{Value, json};
 
 use super::{
-    envelope,
-    operations::{accepted, wait},
+    envelope::{Items, Nothing, Success, success},
+    wait::Wait,
 };
 use crate::{
     app::App,
@@ -21,11 +20,7 @@ use crate::{
     fields::Fields,
     http::{By, Id, JsonBody, MaybeJson},
     models::{Loads, ModelView, NewLocalModel},
-    openapi::{
-        envelope::{Items, Nothing, Success},
-        models::{LoadBody, NewModel, UnloadBody},
-    },
-    operations::Operation,
+    openapi::described::{Begun, LoadBody, ModelId, NewModel, UnloadBody, WaitSeconds},
 };
 
 /// An unload waits at most this long.
@@ -36,20 +31,20 @@ const MAX_GRACE_SECONDS: f64 = 3600.0;
     get, path = "/api/models", operation_id = "listModels", tag = "models",
     responses((status = 200, body = Success<Items<ModelView>>, description = "The models")),
 )]
-pub(crate) async fn list(State(app): State<App>) -> Json<Value> {
-    let mut views = app.models.views();
-    views.reverse();
-    envelope::success(json!({ "items": views }))
+pub(crate) async fn list(State(app): State<App>) -> Json<Success<Items<ModelView>>> {
+    let mut items = app.models.views();
+    items.reverse();
+    success(Items { items })
 }
 
 /// One model.
 #[utoipa::path(
     get, path = "/api/models/{id}", operation_id = "getModel", tag = "models",
-    params(("id" = String, Path, description = "Id of the model; a slash in it is written %2F")),
+    params(ModelId),
     responses((status = 200, body = Success<ModelView>, description = "The model")),
 )]
-pub(crate) async fn show(State(app): State<App>, Id(id): Id) -> Result<Json<Value>, ApiError> {
-    Ok(envelope::success(app.models.view(&id)?.json()))
+pub(crate) async fn show(State(app): State<App>, Id(id): Id) -> Result<Json<Success<ModelView>>, ApiError> {
+    app.models.view(&id).map(success)
 }
 
 /// Makes a folder of this machine known as a model.
@@ -75,9 +70,9 @@ pub(crate) async fn create(
     }
     let local_path = fields.string("local_path")?;
     let new = NewLocalModel { local_path: fields.require("local_path", local_path)?, id: fields.string("id")? };
-    let view: ModelView = app.models.register(new, &actor).await?;
+    let view = app.models.register(new, &actor).await?;
     let location = format!("/api/models/{}", utf8_percent_encode(&view.id, NON_ALPHANUMERIC));
-    let mut response = (StatusCode::CREATED, envelope::success(view.json())).into_response();
+    let mut response = (StatusCode::CREATED, success(view)).into_response();
     if let Ok(location) = HeaderValue::try_from(location) {
         response.headers_mut().insert(header::LOCATION, location);
     }
@@ -87,86 +82,84 @@ pub(crate) async fn create(
 /// Forgets a model; its files stay.
 #[utoipa::path(
     delete, path = "/api/models/{id}", operation_id = "removeModel", tag = "models",
-    params(("id" = String, Path, description = "Id of the model; a slash in it is written %2F")),
+    params(ModelId),
     responses((status = 200, body = Success<Nothing>, description = "It is forgotten")),
 )]
-pub(crate) async fn remove(State(app): State<App>, By(actor): By, Id(id): Id) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn remove(
+    State(app): State<App>,
+    By(actor): By,
+    Id(id): Id,
+) -> Result<Json<Success<Nothing>>, ApiError> {
     app.models.remove(&id, &actor).await?;
-    Ok(envelope::success(Value::Null))
+    Ok(success(Nothing))
 }
 
 /// Begins to load a model.
 #[utoipa::path(
     post, path = "/api/models/{id}/load", operation_id = "loadModel", tag = "models",
-    params(("id" = String, Path, description = "Id of the model; a slash in it is written %2F"), ("wait" = Option<f64>, Query, description = "Seconds to wait for the end of the operation", minimum = 0, maximum = 600)),
+    params(ModelId, WaitSeconds),
     request_body = Option<LoadBody>,
-    responses(
-        (status = 200, body = Success<Operation>, description = "The operation has ended", headers(("location" = String, description = "URL of the operation"))),
-        (status = 202, body = Success<Operation>, description = "The operation has begun", headers(
-            ("location" = String, description = "URL of the operation"),
-            ("retry-after" = u32, description = "Seconds until it is worth asking again")
-        ))
-    ),
+    responses(Begun),
 )]
 pub(crate) async fn load(
     State(app): State<App>,
     By(actor): By,
     Id(id): Id,
-    uri: Uri,
+    wait: Wait,
     MaybeJson(mut fields): MaybeJson,
 ) -> Result<Response, ApiError> {
-    let wait = wait(uri.query())?;
-    let force = fields.bool("force")?.unwrap_or(false);
+    let force = fields.flag("force")?;
     fields.deny_rest()?;
     let operation = app.models.load(&id, Loads { force, remember: Some(actor) }).await?;
-    accepted(&app, operation, wait).await
+    wait.answer(&app, operation).await
 }
 
 /// Begins to unload a model.
 #[utoipa::path(
     post, path = "/api/models/{id}/unload", operation_id = "unloadModel", tag = "models",
-    params(("id" = String, Path, description = "Id of the model; a slash in it is written %2F"), ("wait" = Option<f64>, Query, description = "Seconds to wait for the end of the operation", minimum = 0, maximum = 600)),
+    params(ModelId, WaitSeconds),
     request_body = Option<UnloadBody>,
-    responses(
-        (status = 200, body = Success<Operation>, description = "The operation has ended", headers(("location" = String, description = "URL of the operation"))),
-        (status = 202, body = Success<Operation>, description = "The operation has begun", headers(
-            ("location" = String, description = "URL of the operation"),
-            ("retry-after" = u32, description = "Seconds until it is worth asking again")
-        ))
-    ),
+    responses(Begun),
 )]
 pub(crate) async fn unload(
     State(app): State<App>,
     By(actor): By,
     Id(id): Id,
-    uri: Uri,
+    wait: Wait,
     MaybeJson(mut fields): MaybeJson,
 ) -> Result<Response, ApiError> {
-    let wait = wait(uri.query())?;
-    let force = fields.bool("force")?.unwrap_or(false);
+    let force = fields.flag("force")?;
     let grace = fields.decimal("grace_seconds", 0.0..=MAX_GRACE_SECONDS)?;
     fields.deny_rest()?;
     let grace = if force { Some(Duration::ZERO) } else { grace.map(Duration::from_secs_f64) };
     let operation = app.models.unload(&id, grace, &actor).await?;
-    accepted(&app, operation, wait).await
+    wait.answer(&app, operation).await
 }
 
 /// Keeps a model in memory until it is unlocked.
 #[utoipa::path(
     post, path = "/api/models/{id}/lock", operation_id = "lockModel", tag = "models",
-    params(("id" = String, Path, description = "Id of the model; a slash in it is written %2F")),
+    params(ModelId),
     responses((status = 200, body = Success<ModelView>, description = "The model")),
 )]
-pub(crate) async fn lock(State(app): State<App>, By(actor): By, Id(id): Id) -> Result<Json<Value>, ApiError> {
-    Ok(envelope::success(app.models.set_locked(&id, true, &actor).await?.json()))
+pub(crate) async fn lock(
+    State(app): State<App>,
+    By(actor): By,
+    Id(id): Id,
+) -> Result<Json<Success<ModelView>>, ApiError> {
+    app.models.set_locked(&id, true, &actor).await.map(success)
 }
 
 /// Lets a model be unloaded again.
 #[utoipa::path(
     post, path = "/api/models/{id}/unlock", operation_id = "unlockModel", tag = "models",
-    params(("id" = String, Path, description = "Id of the model; a slash in it is written %2F")),
+    params(ModelId),
     responses((status = 200, body = Success<ModelView>, description = "The model")),
 )]
-pub(crate) async fn unlock(State(app): State<App>, By(actor): By, Id(id): Id) -> Result<Json<Value>, ApiError> {
-    Ok(envelope::success(app.models.set_locked(&id, false, &actor).await?.json()))
+pub(crate) async fn unlock(
+    State(app): State<App>,
+    By(actor): By,
+    Id(id): Id,
+) -> Result<Json<Success<ModelView>>, ApiError> {
+    app.models.set_locked(&id, false, &actor).await.map(success)
 }

@@ -5,8 +5,7 @@ use crate::{
     fields::clip,
 };
 
-/// The parameters of a URL, each of which must be `known`. Nothing is decoded: whatever is no name or value of ours is
-/// refused.
+/// The parameters of a URL, each of which must be `known`. Nothing is decoded: no name or value of ours needs that.
 ///
 /// # Errors
 ///
@@ -24,6 +23,11 @@ pub(crate) fn parameters<'a>(query: Option<&'a str>, known: &[&str]) -> Result<V
         Err(ApiError::at(Kind::UnknownParameter, key, message))
     };
     pairs.map(parameter).collect()
+}
+
+/// The parameter `name` has another value than `expected` says.
+pub(crate) fn invalid(name: &str, expected: &str) -> ApiError {
+    ApiError::at(Kind::InvalidValue, name, format!("Invalid '{name}' in the URL: {expected}."))
 }
 
 #[cfg(test)]

@@ -3,13 +3,14 @@
 //! The language is EasySteer's `apply`, as far as it concerns prompts: the union of what is included, minus the union of
 //! what is excluded.
 
-use std::collections::{BTreeMap, HashSet};
+mod rule;
 
 use serde_json::Value;
 
+use self::rule::Rule;
 use crate::{
     error::{ApiError, Kind},
-    fields::{Fields, integer, wrong_type},
+    fields::{Fields, wrong_type},
 };
 
 /// A choice of positions, the same for every prompt it is asked about.
@@ -19,18 +20,6 @@ pub(crate) struct Selector {
     path: String,
     include: Vec<Rule>,
     exclude: Vec<Rule>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Rule {
-    All,
-    /// Wherever one of these stands.
-    Tokens(HashSet<u32>),
-    /// Negative ones count from the end. Each distinct one with the index where it first stands in the list at the
-    /// path: a list may be long, and is held against every prompt.
-    Positions(String, BTreeMap<i128, usize>),
-    /// From the first, to before the second.
-    Window(String, usize, usize),
 }
 
 /// The rules' names, for including and for excluding.
@@ -62,8 +51,8 @@ impl Selector {
         let path = fields.path(key);
         let (include, exclude) = match fields.take(key) {
             None => (vec![Rule::All], Vec::new()),
-            Some(value @ Value::String(_)) => (vec![all(value, &path)?], Vec::new()),
-            Some(Value::Array(list)) => (vec![positions(&list, path.clone())?], Vec::new()),
+            Some(value @ Value::String(_)) => (vec![Rule::all(value, &path)?], Vec::new()),
+            Some(Value::Array(list)) => (vec![Rule::positions(&list, path.clone())?], Vec::new()),
             Some(value @ Value::Object(_)) => rules(Fields::of(value, path.clone())?)?,
             Some(other) => return Err(wrong_type(&path, "an object, an array of positions or 'all'", &other)),
         };
@@ -106,10 +95,10 @@ fn rules(mut fields: Fields) -> Result<(Vec<Rule>, Vec<Rule>), ApiError> {
             let path = fields.path(key);
             let Some(value) = fields.take(key) else { continue };
             into.push(match (index, value) {
-                (0, value) => all(value, &path)?,
-                (1, Value::Array(list)) => self::tokens(&list, &path)?,
-                (2, Value::Array(list)) => positions(&list, path)?,
-                (_, Value::Array(list)) => window(&list, path)?,
+                (0, value) => Rule::all(value, &path)?,
+                (1, Value::Array(list)) => Rule::tokens(&list, &path)?,
+                (2, Value::Array(list)) => Rule::positions(&list, path)?,
+                (_, Value::Array(list)) => Rule::window(&list, path)?,
                 (_, other) => return Err(wrong_type(&path, "an array", &other)),
             });
         }
@@ -118,94 +107,10 @@ fn rules(mut fields: Fields) -> Result<(Vec<Rule>, Vec<Rule>), ApiError> {
     Ok((include, exclude))
 }
 
-fn all(value: Value, path: &str) -> Result<Rule, ApiError> {
-    if value == "all" {
-        return Ok(Rule::All);
-    }
-    let message = format!("Invalid '{path}': the only value is 'all'.");
-    Err(ApiError::at(Kind::InvalidSelector, path, message).with("expected", "all"))
-}
-
-fn tokens(list: &[Value], path: &str) -> Result<Rule, ApiError> {
-    let token = |(index, value)| {
-        let number = integer(value).and_then(|number| u32::try_from(number).ok());
-        number.ok_or_else(|| wrong_type(&format!("{path}[{index}]"), "a token id", value))
-    };
-    list.iter().enumerate().map(token).collect::<Result<_, _>>().map(Rule::Tokens)
-}
-
-fn positions(list: &[Value], path: String) -> Result<Rule, ApiError> {
-    let mut positions = BTreeMap::new();
-    for (index, value) in list.iter().enumerate() {
-        let position = integer(value).ok_or_else(|| wrong_type(&format!("{path}[{index}]"), "an integer", value))?;
-        positions.entry(position).or_insert(index);
-    }
-    Ok(Rule::Positions(path, positions))
-}
-
-fn window(list: &[Value], path: String) -> Result<Rule, ApiError> {
-    let bound = |value: &Value| integer(value).and_then(|number| usize::try_from(number).ok());
-    match list {
-        [start, end] => match (bound(start), bound(end)) {
-            (Some(start), Some(end)) if start < end => Ok(Rule::Window(path, start, end)),
-            _ => {
-                let message = format!(
-                    "Invalid '{path}': expected two integers 0 <= start < end, but got [{start}, {end}]. The window \
-                     ends before its end."
-                );
-                Err(ApiError::at(Kind::InvalidSelector, path, message))
-            }
-        },
-        other => {
-            let message =
-                format!("Invalid '{path}': expected [start, end], but got an array of {} elements.", other.len());
-            Err(ApiError::at(Kind::InvalidSelector, path, message))
-        }
-    }
-}
-
-impl Rule {
-    /// Sets the marks of its positions.
-    fn mark(&self, tokens: &[u32], prompt: &str, marks: &mut [bool]) -> Result<(), ApiError> {
-        match self {
-            Self::All => marks.fill(true),
-            Self::Tokens(wanted) => {
-                marks.iter_mut().zip(tokens).for_each(|(mark, token)| *mark |= wanted.contains(token));
-            }
-            Self::Positions(path, positions) => {
-                let count = tokens.len() as i128;
-                let beyond = positions.range(..-count).chain(positions.range(count..));
-                if let Some((position, first)) = beyond.min_by_key(|(_, first)| **first) {
-                    return Err(outside(&format!("{path}[{first}]"), *position, -count, prompt, tokens.len()));
-                }
-                for position in positions.keys() {
-                    let index = if *position < 0 { count + position } else { *position };
-                    marks[index as usize] = true;
-                }
-            }
-            Self::Window(path, start, end) => match marks.get_mut(*start..*end) {
-                Some(marks) => marks.fill(true),
-                None => return Err(outside(path, *end as i128 - 1, 0, prompt, tokens.len())),
-            },
-        }
-        Ok(())
-    }
-}
-
-fn outside(path: &str, found: i128, minimum: i128, prompt: &str, count: usize) -> ApiError {
-    let maximum = count as i128 - 1;
-    let message = format!(
-        "Invalid '{path}': position {found} is not in '{prompt}', which has {count} tokens. Expected {minimum} to \
-         {maximum}."
-    );
-    // Numbers this far from any prompt need not be exact.
-    let number = |number: i128| Value::from(number.clamp(i64::MIN.into(), i64::MAX.into()) as i64);
-    let error = ApiError::at(Kind::InvalidSelector, path, message);
-    error.with("minimum", number(minimum)).with("maximum", number(maximum)).with("found", number(found))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::json;
 
     use super::*;
@@ -293,5 +198,7 @@ mod tests {
         let facts = select(json!([0, 5])).unwrap_err().facts;
         assert_eq!(facts, [("minimum", (-5).into()), ("maximum", 4.into()), ("found", 5.into())]);
         assert!(select(json!([u64::MAX])).is_err());
+        let long = select(json!({ "prompt_window": ["x".repeat(10_000), 1] })).unwrap_err().message;
+        assert!(long.len() < 500, "{long}");
     }
 }

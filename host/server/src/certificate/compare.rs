@@ -1,3 +1,5 @@
+//! How two tensors agree.
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -20,11 +22,13 @@ impl Tolerance {
 pub(crate) struct Agreement {
     /// Largest difference of two elements.
     pub(crate) max_error: f64,
-    /// The same, relative to the reference's largest element.
+    /// The same, relative to the reference's largest element. Infinite, which JSON has as null, if that is 0.
+    #[schema(required, value_type = Option<f64>)]
     pub(crate) relative_error: f64,
     /// Cosine of the angle between them.
     pub(crate) cosine: f64,
-    /// Norm of what was found, by that of the reference.
+    /// Norm of what was found, by that of the reference. Infinite if that is 0.
+    #[schema(required, value_type = Option<f64>)]
     pub(crate) norm_ratio: f64,
     /// Elements where one is masked or not finite and the other is not.
     pub(crate) mismatched: usize,

@@ -1,3 +1,5 @@
+//! A comparison under way: what is read of the model, and what comes of it.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use millm_engine::{Activation, Captures};

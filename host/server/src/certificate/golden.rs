@@ -1,3 +1,5 @@
+//! The reference: a golden file.
+
 use std::{collections::BTreeMap, fs, ops::Range, path::Path};
 
 use millm_loader::hashes::sha256;

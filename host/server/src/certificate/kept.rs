@@ -1,3 +1,5 @@
+//! A model's certificate, made once.
+
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},

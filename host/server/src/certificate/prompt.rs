@@ -1,3 +1,5 @@
+//! What a golden file holds of one prompt.
+
 use std::{
     collections::{BTreeMap, HashMap},
     ops::Range,

@@ -1,3 +1,5 @@
+//! A certificate for people.
+
 use std::fmt::Write;
 
 use super::{Certificate, Status};

@@ -66,12 +66,13 @@ impl<S: Send + Sync> FromRequest<S> for MaybeJson {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let bytes = if request.body().is_end_stream() {
-            Bytes::from_static(b"{}")
-        } else {
-            JsonBody::from_request(request, state).await?.0
-        };
-        Fields::parse(&bytes).map(Self)
+        const NOTHING: &[u8] = b"{}";
+        if request.body().is_end_stream() {
+            return Fields::parse(NOTHING).map(Self);
+        }
+        let JsonBody(bytes) = JsonBody::from_request(request, state).await?;
+        // As for fields, null is the same as absent.
+        Fields::parse(if bytes.trim_ascii() == b"null" { NOTHING } else { &bytes }).map(Self)
     }
 }
 
@@ -115,6 +116,15 @@ mod tests {
         }
         for name in ["", "text/plain", "application/x-www-form-urlencoded", "text/json+json"] {
             assert_eq!(read(name, "{}".into()).await.unwrap_err().kind, Kind::InvalidBody, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_may_be_left_out_or_null() {
+        for (body, refused) in [("", false), ("{}", false), (" null ", false), ("nul", true), ("[]", true)] {
+            let request = Request::post("/").header("content-type", "application/json").body(body.into()).unwrap();
+            let read: Result<MaybeJson, ApiError> = MaybeJson::from_request(request, &()).await;
+            assert_eq!(read.is_err_and(|error| error.kind == Kind::InvalidBody), refused, "{body}");
         }
     }
 

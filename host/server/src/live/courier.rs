@@ -11,8 +11,8 @@ use tokio::{
 use super::{
     choice::Choice,
     desk::Desk,
+    event::{Event, Next},
     feed::{Feed, Reader},
-    ledger::{Event, Next},
     room,
 };
 

@@ -11,8 +11,9 @@ use tokio::sync::watch;
 
 use super::{
     choice::Choice,
+    event::{Event, Next},
     kind::Kind,
-    ledger::{Event, Ledger, Next, Snapshot},
+    ledger::{Ledger, Snapshot},
 };
 
 /// The states of one namespace. A clone is the same.
@@ -123,16 +124,6 @@ impl Serialize for SnapshotMessage {
                 map.serialize_entry(kind.snapshot, &{ states }.next())?;
             }
         }
-        map.end()
-    }
-}
-
-impl Serialize for Event {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(3))?;
-        map.serialize_entry("seq", &self.seq)?;
-        map.serialize_entry("coalesced", &self.coalesced)?;
-        map.serialize_entry(self.kind.event, &*self.state)?;
         map.end()
     }
 }

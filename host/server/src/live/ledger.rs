@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::{
     choice::Choice,
+    event::{Event, Key, Next},
     kind::{Kind, status},
 };
 
@@ -34,13 +35,6 @@ pub(super) struct Ledger {
     parting: BTreeSet<u64>,
     readers: HashMap<u64, Position>,
     last_reader: u64,
-}
-
-/// What tells things apart.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Key {
-    event: &'static str,
-    id: String,
 }
 
 #[derive(Debug)]
@@ -67,26 +61,6 @@ struct Position {
     choice: Choice,
     /// By thing, how many of its states were behind its last one that was sent.
     seen: HashMap<Arc<Key>, u64>,
-}
-
-/// A state on its way to one connection.
-#[derive(Clone, Debug)]
-pub(super) struct Event {
-    pub(super) kind: &'static Kind,
-    pub(super) state: Arc<Value>,
-    pub(super) seq: u64,
-    /// States of the same thing after the one this connection was sent last, and before this.
-    pub(super) coalesced: u64,
-    key: Arc<Key>,
-    states: u64,
-}
-
-/// What a connection does next.
-#[derive(Debug)]
-pub(super) enum Next {
-    Send(Event),
-    /// Nothing is newer. Something will be at this time, if not earlier.
-    Wait(Option<Instant>),
 }
 
 /// All states that a connection sees.

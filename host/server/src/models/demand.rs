@@ -68,7 +68,7 @@ impl Models {
         };
         if let Some(operation) = operation {
             let ended = self.shared.operations.wait(&operation.id, PATIENCE).await?;
-            if !ended.status.is_final() {
+            if !ended.has_ended() {
                 let message = format!("The model '{id}' is still being loaded; try again later.");
                 return Err(ApiError::new(Kind::Starting, message));
             }

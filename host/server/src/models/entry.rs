@@ -2,7 +2,9 @@
 
 use std::{mem, path::PathBuf, sync::Arc, thread::JoinHandle};
 
+use jiff::Timestamp;
 use millm_engine::Engine;
+use millm_store::ModelRow;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -77,6 +79,37 @@ impl ModelStatus {
 }
 
 impl Entry {
+    /// One that the store has. It is not in memory.
+    pub(super) fn from_row(row: ModelRow, estimate: Estimate) -> Self {
+        Self {
+            id: row.id,
+            folder: row.local_path.into(),
+            stored: true,
+            locked: row.locked,
+            wanted: row.wanted,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            estimate,
+            phase: Phase::Ready,
+        }
+    }
+
+    /// One that only the settings name.
+    pub(super) fn unstored(id: String, folder: PathBuf, estimate: Estimate) -> Self {
+        let now = Timestamp::now().as_millisecond();
+        Self {
+            id,
+            folder,
+            stored: false,
+            locked: false,
+            wanted: false,
+            created_at: now,
+            updated_at: now,
+            estimate,
+            phase: Phase::Ready,
+        }
+    }
+
     pub(super) fn status(&self) -> ModelStatus {
         match self.phase {
             Phase::Ready => ModelStatus::Ready,

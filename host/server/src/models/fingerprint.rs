@@ -9,6 +9,8 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
+use crate::services::Watch;
+
 /// What is hashed of a large file: the beginning of every megabyte, and its end. Another training changes every part of
 /// a file; reading all of a 15 GB checkpoint would double the time of a start and tell no more.
 const STRIDE: u64 = 1 << 20;
@@ -16,7 +18,11 @@ const SAMPLE: u64 = 4 << 10;
 
 /// A hash of this program's version, the plugin's library and the model's files. Not of their names or times, so two
 /// machines with the same files agree.
-pub(super) fn of(folder: &Path, plugin_sha256: &str) -> io::Result<String> {
+///
+/// # Errors
+///
+/// A file that cannot be read; [`io::ErrorKind::Interrupted`] once `watch` wants no result any more.
+pub(super) fn of(folder: &Path, plugin_sha256: &str, watch: &dyn Watch) -> io::Result<String> {
     let mut hash = Sha256::new();
     hash.update(env!("CARGO_PKG_VERSION"));
     hash.update(plugin_sha256);
@@ -30,19 +36,22 @@ pub(super) fn of(folder: &Path, plugin_sha256: &str) -> io::Result<String> {
     }
     paths.sort();
     for path in paths {
-        add_file(&mut hash, &path)?;
+        add_file(&mut hash, &path, watch)?;
     }
     let digest = hash.finalize();
     Ok(digest[..8].iter().fold("fp_".into(), |text, byte| format!("{text}{byte:02x}")))
 }
 
-fn add_file(hash: &mut Sha256, path: &Path) -> io::Result<()> {
+fn add_file(hash: &mut Sha256, path: &Path, watch: &dyn Watch) -> io::Result<()> {
     let file = File::open(path)?;
     let len = file.metadata()?.len();
     hash.update(len.to_le_bytes());
     let mut buffer = vec![0; SAMPLE as usize];
     let (step, end) = if len <= STRIDE { (SAMPLE, None) } else { (STRIDE, Some(len - SAMPLE)) };
     for start in (0..len).step_by(step as usize).chain(end) {
+        if watch.cancelled() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         let sample = &mut buffer[..SAMPLE.min(len - start) as usize];
         file.read_exact_at(sample, start)?;
         hash.update(sample);
@@ -54,6 +63,18 @@ fn add_file(hash: &mut Sha256, path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    /// Wants a result, or not.
+    #[derive(Debug)]
+    struct Wanted(bool);
+
+    impl Watch for Wanted {
+        fn progress(&self, _: &str, _: u64, _: u64) {}
+
+        fn cancelled(&self) -> bool {
+            !self.0
+        }
+    }
+
     #[test]
     fn the_fingerprint_changes_with_the_files_and_the_plugin() {
         let folder = tempfile::tempdir().unwrap();
@@ -62,6 +83,7 @@ mod tests {
         fs::write(&weights, &bytes).unwrap();
         fs::write(folder.path().join("config.json"), "{}").unwrap();
         fs::write(folder.path().join("README.md"), "text").unwrap();
+        let of = |folder: &Path, plugin| of(folder, plugin, &Wanted(true));
         let first = of(folder.path(), "plugin").unwrap();
         assert_eq!(first.len(), "fp_".len() + 16);
         assert_eq!(of(folder.path(), "plugin").unwrap(), first);
@@ -77,5 +99,13 @@ mod tests {
         fs::write(&weights, &bytes).unwrap();
         fs::write(folder.path().join("config.json"), "{ }").unwrap();
         assert_ne!(of(folder.path(), "plugin").unwrap(), first);
+    }
+
+    #[test]
+    fn what_nobody_wants_any_more_is_not_read_to_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("model.safetensors"), "weights").unwrap();
+        let error = of(folder.path(), "plugin", &Wanted(false)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Interrupted);
     }
 }

@@ -1,11 +1,11 @@
 //! Loading a model.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use millm_store::Actor;
 use serde_json::Value;
-use tokio::{task::spawn_blocking, time::sleep};
+use tokio::{select, task::spawn_blocking, time::sleep};
 
 use super::{
     Located, Model, ModelView, Models,
@@ -76,23 +76,22 @@ impl Models {
                 (Phase::Error(error.clone()), Err(error))
             }
         };
-        let remembered = outcome.is_ok() && how.remember.is_some();
         self.update(id, |entry| {
             entry.phase = phase;
             entry.updated_at = Timestamp::now().as_millisecond();
-            entry.wanted |= remembered;
-            entry.stored |= remembered;
         });
         outcome?;
         self.view(id).map(|view: ModelView| view.json())
     }
 
     async fn load_in_turn(&self, id: &str, remember: Option<&Actor>, work: &Arc<Work>) -> Result<Running, ApiError> {
+        // One place among those who wait, until it is this one's turn.
+        let mut turn = pin!(self.shared.turn.lock());
         let _turn = loop {
             work.check()?;
-            match self.shared.turn.try_lock() {
-                Ok(turn) => break turn,
-                Err(_) => sleep(GLANCE).await,
+            select! {
+                turn = &mut turn => break turn,
+                () = sleep(GLANCE) => {}
             }
         };
         self.shared.operations.running(work).await;
@@ -123,10 +122,13 @@ impl Models {
     }
 
     async fn remember(&self, id: &str, actor: &Actor) -> Result<(), ApiError> {
+        let _changing = self.shared.changes.lock().await;
         let mut change = self.shared.store.change(actor).await?;
         self.store_entry(&mut change, id).await?;
         change.set_model_wanted(id, true).await?;
-        Ok(change.commit().await?)
+        change.commit().await?;
+        self.update(id, |entry| (entry.stored, entry.wanted) = (true, true));
+        Ok(())
     }
 
     /// The models that were loaded when the host ended, oldest first.

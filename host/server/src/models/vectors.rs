@@ -10,7 +10,7 @@ use std::{
 use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors};
 
-/// Vectors by name. All are read at start, so no path is ever made from what a request says.
+/// Vectors by name. All are read with the model, so no path is ever made from what a request says.
 #[derive(Debug, Default)]
 pub(crate) struct Vectors {
     /// A file that cannot be used keeps its name, with the reason.

@@ -8,7 +8,7 @@ use super::{
     Estimate,
     entry::{Entry, ModelStatus, Phase},
 };
-use crate::{openapi::envelope::Problem, operations::time};
+use crate::{error::Problem, operations::time};
 
 /// A model, as the management API shows it.
 #[derive(Clone, Debug, Serialize, ToSchema)]

@@ -12,8 +12,9 @@ use millm_engine::{Captures, Interventions, LogitLens, Request, SubmitError};
 use super::{
     generation::Generation,
     ignored::Ignored,
+    objects::Usage,
     output::{Delivery, Output},
-    response::{Answer, Endpoint, Usage},
+    response::{Answer, Endpoint},
     sampling::SamplingFields,
     steering,
     stream::{self as events, Framing},
@@ -27,10 +28,10 @@ use crate::{
 
 /// What both endpoints read in the same way.
 #[derive(Debug)]
-pub(crate) struct Common {
-    pub(crate) model: Arc<Model>,
+struct Common {
+    model: Arc<Model>,
     sampling: SamplingFields,
-    pub(crate) output: Output,
+    output: Output,
     interventions: Interventions,
 }
 
@@ -47,26 +48,20 @@ pub(crate) struct Call {
 }
 
 impl Common {
-    /// `min_tokens` is the least `max_tokens` of the endpoint.
-    pub(crate) fn read(fields: &mut Fields, models: &Models, min_tokens: i128) -> Result<Self, ApiError> {
+    fn read(fields: &mut Fields, models: &Models, endpoint: Endpoint) -> Result<Self, ApiError> {
         let id = fields.string("model")?;
         let model = models.get(&fields.require("model", id)?)?;
         unsupported::refuse(fields)?;
         Ok(Self {
             sampling: SamplingFields::read(fields)?,
-            output: Output::read(fields, min_tokens)?,
+            output: Output::read(fields, endpoint.min_tokens())?,
             interventions: steering::read(fields, model.engine.spec(), &model.vectors)?,
             model,
         })
     }
 
     /// A call for `prompts`, which came in by `endpoint`.
-    pub(crate) fn into_call(
-        self,
-        endpoint: Endpoint,
-        prompts: Vec<Vec<u32>>,
-        ignored: Ignored,
-    ) -> Result<Call, ApiError> {
+    fn into_call(self, endpoint: Endpoint, prompts: Vec<Vec<u32>>, ignored: Ignored) -> Result<Call, ApiError> {
         let Self { model, sampling, output, interventions } = self;
         let n_ctx = model.engine.n_ctx();
         let eos = &model.text.eos_token_ids;
@@ -113,6 +108,23 @@ fn budget(endpoint: Endpoint, n_ctx: usize, prompt: usize, asked: Option<usize>)
 }
 
 impl Call {
+    /// Reads the request `body` to `endpoint`. Of its fields `read` takes those of the endpoint, and `tokenize` makes
+    /// prompts of them once all are known to be right: that takes as long as they are large.
+    pub(crate) fn read<T>(
+        body: &[u8],
+        models: &Models,
+        endpoint: Endpoint,
+        read: impl FnOnce(&mut Fields, &Output) -> Result<T, ApiError>,
+        tokenize: impl FnOnce(T, &Model) -> Result<Vec<Vec<u32>>, ApiError>,
+    ) -> Result<Self, ApiError> {
+        let mut fields = Fields::parse(body)?;
+        let common = Common::read(&mut fields, models, endpoint)?;
+        let own = read(&mut fields, &common.output)?;
+        let ignored = Ignored::of(fields)?;
+        let prompts = tokenize(own, &common.model)?;
+        common.into_call(endpoint, prompts, ignored)
+    }
+
     /// Submits the requests and answers with what they yield. Until the engine has said something, a failure still has
     /// a status of its own.
     pub(crate) async fn answer(self) -> Result<Response, ApiError> {
@@ -125,7 +137,7 @@ impl Call {
         let mut response = match delivery {
             Delivery::Whole => {
                 let (choices, completion_tokens) = generation.collect().await?;
-                Json(answer.whole(choices, Usage { prompt_tokens, completion_tokens })).into_response()
+                Json(answer.whole(choices, Usage::new(prompt_tokens, completion_tokens))).into_response()
             }
             Delivery::Stream { .. } => {
                 let first = generation.next().await.unwrap_or_else(|| Err(ApiError::internal()))?;

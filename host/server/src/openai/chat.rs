@@ -4,18 +4,17 @@ use axum::{extract::State, response::Response};
 use millm_text::{ChatInput, TemplateError};
 
 use super::{
-    call::{Call, Common},
-    ignored::Ignored,
+    call::Call,
     messages,
+    objects::{ChatAnswer, ChatChunk},
     response::Endpoint,
 };
 use crate::{
     app::App,
     error::{ApiError, Kind},
-    fields::Fields,
     http::JsonBody,
     models::{Model, Models},
-    openapi::openai::{ChatAnswer, ChatBody, ChatChunk},
+    openapi::described::ChatBody,
 };
 
 /// Answers a chat.
@@ -34,12 +33,8 @@ pub(crate) async fn create(State(app): State<App>, JsonBody(body): JsonBody) -> 
 }
 
 fn read(body: &[u8], models: &Models) -> Result<Call, ApiError> {
-    let mut fields = Fields::parse(body)?;
-    let common = Common::read(&mut fields, models, 1)?;
-    let input = messages::read(&mut fields)?;
-    let ignored = Ignored::of(fields)?;
-    let prompt = prompt(&common.model, &input, "use /v1/completions")?;
-    common.into_call(Endpoint::Chat, vec![prompt], ignored)
+    let tokenize = |input, model: &Model| Ok(vec![prompt(model, &input, "use /v1/completions")?]);
+    Call::read(body, models, Endpoint::Chat, |fields, _| messages::read(fields), tokenize)
 }
 
 /// The chat in tokens, as the model's template writes it. Special tokens are the template's business. `instead` says what

@@ -3,10 +3,10 @@
 use axum::{extract::State, response::Response};
 
 use super::{
-    call::{Call, Common},
-    ignored::Ignored,
+    call::Call,
+    objects::CompletionAnswer,
     output::Output,
-    prompt,
+    prompt::{self, Prompt},
     response::Endpoint,
 };
 use crate::{
@@ -14,8 +14,8 @@ use crate::{
     error::{ApiError, Kind},
     fields::Fields,
     http::JsonBody,
-    models::Models,
-    openapi::openai::{CompletionAnswer, CompletionBody},
+    models::{Model, Models},
+    openapi::described::CompletionBody,
 };
 
 /// A bound on prompts times choices, since each is a sequence of the engine.
@@ -37,18 +37,19 @@ pub(crate) async fn create(State(app): State<App>, JsonBody(body): JsonBody) -> 
 }
 
 fn read(body: &[u8], models: &Models) -> Result<Call, ApiError> {
-    let mut fields = Fields::parse(body)?;
-    let common = Common::read(&mut fields, models, 0)?;
-    refuse_best_of(&mut fields, &common.output)?;
-    let prompts = prompt::read(&mut fields)?;
-    let ignored = Ignored::of(fields)?;
-    if prompts.len() * common.output.choices as usize > MAX_CHOICES {
-        let message = format!("Invalid 'n': {MAX_CHOICES} choices over all prompts are supported.");
-        return Err(ApiError::at(Kind::IntegerAboveMax, "n", message));
-    }
-    let tokens = prompts.into_iter().map(|prompt| prompt.into_tokens(&common.model, true));
-    let tokens = tokens.collect::<Result<_, _>>()?;
-    common.into_call(Endpoint::Completions, tokens, ignored)
+    let read = |fields: &mut Fields, output: &Output| {
+        refuse_best_of(fields, output)?;
+        let prompts = prompt::read(fields)?;
+        if prompts.len() * output.choices as usize > MAX_CHOICES {
+            let message = format!("Invalid 'n': {MAX_CHOICES} choices over all prompts are supported.");
+            return Err(ApiError::at(Kind::IntegerAboveMax, "n", message));
+        }
+        Ok(prompts)
+    };
+    let tokenize = |prompts: Vec<Prompt>, model: &Model| {
+        prompts.into_iter().map(|prompt| prompt.into_tokens(model, true)).collect()
+    };
+    Call::read(body, models, Endpoint::Completions, read, tokenize)
 }
 
 /// Choosing the best of more than are returned takes log-probabilities.

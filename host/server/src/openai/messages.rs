@@ -21,7 +21,7 @@ pub(crate) fn read(fields: &mut Fields) -> Result<ChatInput, ApiError> {
     let messages = messages.into_iter().enumerate();
     let messages = messages.map(|(index, value)| message(value, &format!("messages[{index}]")));
     let messages = messages.collect::<Result<_, _>>()?;
-    let continue_final_message = fields.bool("continue_final_message")?.unwrap_or(false);
+    let continue_final_message = fields.flag("continue_final_message")?;
     let add_generation_prompt = fields.bool("add_generation_prompt")?.unwrap_or(!continue_final_message);
     if continue_final_message && add_generation_prompt {
         let message = "'continue_final_message' and 'add_generation_prompt' exclude each other.";

@@ -76,14 +76,14 @@ fn stop_strings(value: Value) -> Result<Vec<String>, ApiError> {
 }
 
 fn delivery(fields: &mut Fields) -> Result<Delivery, ApiError> {
-    let stream = fields.bool("stream")?.unwrap_or(false);
+    let stream = fields.flag("stream")?;
     let options = fields.object("stream_options")?;
     if !stream && options.is_some() {
         let message = "The 'stream_options' parameter is only allowed when 'stream' is enabled.";
         return Err(ApiError::at(Kind::InvalidValue, "stream_options", message));
     }
-    let include_usage = options.map_or(Ok(None), |mut options| options.bool("include_usage"))?;
-    Ok(if stream { Delivery::Stream { include_usage: include_usage.unwrap_or(false) } } else { Delivery::Whole })
+    let include_usage = options.map_or(Ok(false), |mut options| options.flag("include_usage"))?;
+    Ok(if stream { Delivery::Stream { include_usage } } else { Delivery::Whole })
 }
 
 #[cfg(test)]

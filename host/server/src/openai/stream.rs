@@ -11,10 +11,9 @@ use axum::{
 };
 use futures_util::{Stream, StreamExt, stream};
 
-use super::{
-    generation::Progress,
-    response::{Answer, Usage},
-};
+use serde::Serialize;
+
+use super::{generation::Progress, objects::Usage, response::Answer};
 use crate::error::ApiError;
 
 /// How often a client hears of us while no token comes, so that nothing in between closes the connection.
@@ -46,15 +45,14 @@ fn events(
     framing: Framing,
     news: impl Stream<Item = Result<Progress, ApiError>> + Send + 'static,
 ) -> impl Stream<Item = Result<Event, axum::Error>> + Send + 'static {
-    let data = |value| Event::default().json_data(value);
     let openings: Vec<_> = (0..framing.choices).filter_map(|index| framing.answer.opening(index)).collect();
     let rest = news.flat_map(move |news| {
         let answer = &framing.answer;
         let events = match news {
-            Ok(Progress::Text { index, text }) => vec![data(answer.text(index, &text))],
-            Ok(Progress::Finished { index, reason }) => vec![data(answer.finish(index, reason.as_str()))],
+            Ok(Progress::Text { index, text }) => vec![data(answer.text(index, text))],
+            Ok(Progress::Finished { index, reason }) => vec![data(answer.finish(index, reason.into()))],
             Ok(Progress::Done { completion_tokens }) => {
-                let usage = Usage { prompt_tokens: framing.prompt_tokens, completion_tokens };
+                let usage = Usage::new(framing.prompt_tokens, completion_tokens);
                 let done = Ok(Event::default().data("[DONE]"));
                 answer.usage(usage).map(data).into_iter().chain([done]).collect()
             }
@@ -63,6 +61,10 @@ fn events(
         stream::iter(events)
     });
     stream::iter(openings).map(data).chain(rest)
+}
+
+fn data(value: impl Serialize) -> Result<Event, axum::Error> {
+    Event::default().json_data(value)
 }
 
 #[cfg(test)]

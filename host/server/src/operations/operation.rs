@@ -1,16 +1,18 @@
 //! What is told of an operation.
 
-use jiff::Timestamp;
-use millm_store::{OperationRow, OperationStatus, Outcome};
-use serde::Serialize;
-use serde_json::Value;
-use utoipa::ToSchema;
+use std::borrow::Cow;
 
-use super::Progress;
-use crate::{
-    error::{ApiError, Kind},
-    openapi::envelope::Problem,
+use jiff::Timestamp;
+use millm_store::{OperationRow, Outcome};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, schema::Type},
 };
+
+use super::{Progress, Status};
+use crate::error::Problem;
 
 /// A long-running piece of work, as clients see it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -18,6 +20,8 @@ pub(crate) struct Operation {
     pub(crate) id: String,
     /// What is done, such as `model.load`.
     pub(crate) kind: String,
+    #[serde(serialize_with = "word")]
+    #[schema(value_type = StatusWord)]
     pub(crate) status: Status,
     pub(crate) target: Target,
     /// How far it is; null until it runs and once it has ended.
@@ -47,46 +51,20 @@ pub(crate) struct Target {
     pub(crate) id: String,
 }
 
-/// Where an operation is between its beginning and its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = OperationStatus)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Status {
-    /// Waits for others.
-    Queued,
-    Running,
-    Succeeded,
-    Failed,
-    /// Stopped because somebody asked for it.
-    Cancelled,
-    /// The host ended while it ran.
-    Interrupted,
+/// A [`Status`] in JSON, for the description of the API.
+#[derive(Debug)]
+pub(crate) struct StatusWord;
+
+impl PartialSchema for StatusWord {
+    fn schema() -> RefOr<Schema> {
+        let word = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(Status::ALL.map(Status::as_str)));
+        word.description(Some("Where an operation is between its beginning and its end.")).into()
+    }
 }
 
-impl Status {
-    /// Whether nothing changes any more.
-    pub(crate) fn is_final(self) -> bool {
-        !matches!(self, Self::Queued | Self::Running)
-    }
-
-    /// As in JSON.
-    pub(crate) fn name(self) -> &'static str {
-        self.stored().as_str()
-    }
-
-    pub(super) fn stored(self) -> OperationStatus {
-        match self {
-            Self::Queued => OperationStatus::Queued,
-            Self::Running => OperationStatus::Running,
-            Self::Succeeded => OperationStatus::Succeeded,
-            Self::Failed => OperationStatus::Failed,
-            Self::Cancelled => OperationStatus::Cancelled,
-            Self::Interrupted => OperationStatus::Interrupted,
-        }
-    }
-
-    pub(crate) fn all() -> [Self; 6] {
-        [Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled, Self::Interrupted]
+impl ToSchema for StatusWord {
+    fn name() -> Cow<'static, str> {
+        "OperationStatus".into()
     }
 }
 
@@ -100,11 +78,10 @@ impl Target {
 impl Operation {
     /// As it is stored. One that is stored as running is about to be, or this host has just lost it.
     pub(super) fn from_row(row: OperationRow, cancellable: bool) -> Self {
-        let status = Status::all().into_iter().find(|status| status.stored() == row.status);
         Self {
             id: row.id,
             kind: row.kind,
-            status: status.unwrap_or(Status::Interrupted),
+            status: row.status,
             target: Target { r#type: row.target_type, id: row.target_id },
             progress: None,
             result: row.result,
@@ -116,24 +93,21 @@ impl Operation {
         }
     }
 
-    /// The same with its outcome.
-    pub(super) fn ended(self, outcome: Result<Value, ApiError>) -> Self {
-        let now = Timestamp::now().as_millisecond();
+    /// The same with its outcome, as it would be stored now.
+    pub(super) fn ended(self, outcome: &Outcome) -> Self {
+        let now = time(Timestamp::now().as_millisecond());
         let (status, result, error) = match outcome {
-            Ok(result) => (Status::Succeeded, Some(result), None),
-            Err(error) if error.kind == Kind::OperationCancelled => (Status::Cancelled, None, None),
-            Err(error) => (Status::Failed, None, Some(error.object())),
+            Outcome::Succeeded(result) => (Status::Succeeded, Some(result.clone()), None),
+            Outcome::Failed(error) => (Status::Failed, None, Some(error.clone())),
+            Outcome::Cancelled => (Status::Cancelled, None, None),
         };
-        let (updated_at, finished_at) = (time(now), Some(time(now)));
+        let (updated_at, finished_at) = (now.clone(), Some(now));
         Self { status, result, error, progress: None, cancellable: false, updated_at, finished_at, ..self }
     }
 
-    pub(super) fn outcome(&self) -> Outcome {
-        match (self.status, &self.result, &self.error) {
-            (Status::Cancelled, _, _) => Outcome::Cancelled,
-            (_, _, Some(error)) => Outcome::Failed(error.clone()),
-            (_, result, None) => Outcome::Succeeded(result.clone().unwrap_or_default()),
-        }
+    /// Whether nothing changes any more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.finished_at.is_some()
     }
 
     /// For the data of an answer or an event.
@@ -141,6 +115,10 @@ impl Operation {
         // Only maps with other keys than texts cannot be JSON.
         serde_json::to_value(self).unwrap_or_default()
     }
+}
+
+fn word<S: Serializer>(status: &Status, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(status.as_str())
 }
 
 /// Milliseconds since 1970 as RFC 3339 has it, in UTC.

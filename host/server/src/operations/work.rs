@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::{
-    operation::{Operation, Status, time},
-    progress::Pace,
+    Status,
+    operation::{Operation, time},
+    progress::{Pace, Progress},
 };
 use crate::{
     error::{ApiError, Kind},
@@ -40,23 +41,26 @@ impl Work {
             }
             pace.as_ref().map(|pace| pace.progress(done, total, unit))
         };
-        let told = self.state.send_if_modified(|operation| {
-            if operation.status.is_final() {
+        self.advance(progress);
+    }
+
+    /// Says that it no longer waits for others.
+    pub(super) fn run(&self) {
+        self.advance(None);
+    }
+
+    fn advance(&self, progress: Option<Progress>) {
+        self.state.send_if_modified(|operation| {
+            if operation.has_ended() {
                 return false;
             }
             operation.status = Status::Running;
             operation.progress = progress;
             operation.updated_at = time(Timestamp::now().as_millisecond());
+            // In here, so that nobody is told an older state after a newer one.
+            self.live.operation(operation.json());
             true
         });
-        if told {
-            self.live.operation(self.now().json());
-        }
-    }
-
-    pub(super) fn run(&self) {
-        self.state.send_modify(|operation| operation.status = Status::Running);
-        self.live.operation(self.now().json());
     }
 
     /// Whether it is to stop.

@@ -7,8 +7,8 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use millm_loader::{Check, Inspection, Outcome, PluginFolder, inspect};
-use millm_store::{Actor, Store};
+use millm_loader::{Check, Inspection, Origin, Outcome, PluginFolder, inspect};
+use millm_store::{Actor, Location, Store};
 use tokio::runtime::Builder;
 use tracing::level_filters::LevelFilter;
 
@@ -37,8 +37,9 @@ pub(crate) fn run(command: PluginsCommand) -> anyhow::Result<()> {
         let trusted = Trusted::of(&settings.database).await?;
         match action {
             PluginsAction::List { json } => list(&settings, &trusted, json),
-            PluginsAction::Inspect { folder, json } => show(&look(&settings, &folder, &trusted)?, json),
+            PluginsAction::Inspect { folder, json } => show(&look(&settings, &folder, &trusted)?.0, json),
             PluginsAction::Trust { folder } => trust(&settings, &folder, &trusted).await,
+            PluginsAction::Distrust { name } => distrust(&settings, &name).await,
         }
     })
 }
@@ -79,16 +80,19 @@ fn show(inspection: &Inspection, json: bool) -> anyhow::Result<()> {
 }
 
 /// Makes every check of the plugin in `folder`, as the host would make them there.
-fn look(settings: &Settings, folder: &Path, trusted: &Trusted) -> anyhow::Result<Inspection> {
+fn look(settings: &Settings, folder: &Path, trusted: &Trusted) -> anyhow::Result<(Inspection, Origin)> {
     let real = folder.canonicalize().with_context(|| format!("cannot look into {}", folder.display()))?;
     let searched = |known: &PluginFolder| known.path.canonicalize().is_ok_and(|path| Some(&*path) == real.parent());
     let known = folders::of(settings)?.into_iter().find(searched);
-    Ok(known.map_or_else(|| inspect(&real, trusted), |known| known.inspect(&real, trusted)))
+    Ok(match known {
+        Some(known) => (known.inspect(&real, trusted), known.origin),
+        None => (inspect(&real, trusted), Origin::Given),
+    })
 }
 
 async fn trust(settings: &Settings, folder: &Path, trusted: &Trusted) -> anyhow::Result<()> {
-    let inspection = look(settings, folder, trusted)?;
-    let new = match trusting(&inspection) {
+    let (inspection, origin) = look(settings, folder, trusted)?;
+    let new = match trusting(&inspection, origin) {
         Ok(new) => new,
         Err(why) => {
             print(&describe(&inspection))?;
@@ -98,15 +102,39 @@ async fn trust(settings: &Settings, folder: &Path, trusted: &Trusted) -> anyhow:
     fs::create_dir_all(&settings.data_dir)
         .with_context(|| format!("cannot make the data folder {}", settings.data_dir.display()))?;
     let store = Store::open_shared(&settings.database).await?;
-    let actor = Actor { name: "command line".into(), request_id: None };
+    let actor = actor();
     let mut change = store.change(&actor).await?;
     change.trust(&new).await?;
     change.commit().await?;
     trusted.read(&store).await?;
     store.close().await;
     let reload = format!("POST /api/plugins/{}/reload", new.name);
-    let now = describe(&look(settings, folder, trusted)?);
+    let now = describe(&look(settings, folder, trusted)?.0);
     print(&format!("{now}trusted: it runs with all rights of millm from the next start, or after {reload}\n"))
+}
+
+async fn distrust(settings: &Settings, name: &str) -> anyhow::Result<()> {
+    let none = || format!("no library of a plugin {name:?} was trusted; those that came with millm need not be");
+    ensure!(!matches!(&settings.database, Location::Sqlite(path) if !path.exists()), none());
+    let store = Store::open_shared(&settings.database).await?;
+    let actor = actor();
+    let mut change = store.change(&actor).await?;
+    let mut text = String::new();
+    for library in store.trusted().await?.into_iter().filter(|library| library.name == name) {
+        change.distrust(&library.sha256).await?;
+        text += &format!("sha256   {}\npath     {}\n", library.sha256, library.path);
+    }
+    ensure!(!text.is_empty(), none());
+    change.commit().await?;
+    store.close().await;
+    let disable = format!("POST /api/plugins/{name}/disable");
+    print(&format!(
+        "{text}no longer trusted: a running host uses what it has opened until it ends, or until {disable}\n"
+    ))
+}
+
+fn actor() -> Actor {
+    Actor { name: "command line".into(), request_id: None }
 }
 
 fn describe(inspection: &Inspection) -> String {

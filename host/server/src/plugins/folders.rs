@@ -1,14 +1,18 @@
-//! Where plugins are looked for.
+//! Where plugins are looked for, and opening what is there.
 
 use std::{
     env,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::Context;
-use millm_loader::{Origin, PluginFolder};
+use millm_engine::Threads;
+use millm_loader::{Origin, PluginFolder, Registry, RegistryOptions};
+use millm_plugin_api::Host;
 
-use crate::settings::Settings;
+use super::Trusted;
+use crate::{services::PluginServices, settings::Settings};
 
 /// The folder of this program, where bundled plugins and the demo model are.
 pub(crate) fn program_folder() -> anyhow::Result<PathBuf> {
@@ -22,4 +26,23 @@ pub(super) fn of(settings: &Settings) -> anyhow::Result<Vec<PluginFolder>> {
     let data = PluginFolder { path: settings.data_dir.join("plugins"), origin: Origin::Data };
     let bundled = PluginFolder { path: program_folder()?.join("plugins"), origin: Origin::Bundled };
     Ok(given.chain([data, bundled]).collect())
+}
+
+/// Opens the plugins that the settings name, those of the data folder and those beside this program. Runs their code, so
+/// not on a thread that serves connections.
+pub(crate) fn open(
+    settings: &Settings,
+    threads: &Threads,
+    trusted: Arc<Trusted>,
+    disabled: Vec<String>,
+) -> anyhow::Result<Registry> {
+    let threads = threads.clone();
+    let options = RegistryOptions {
+        folders: of(settings)?,
+        copies: settings.data_dir.join("state/plugins"),
+        trust: trusted,
+        disabled: disabled.into_iter().collect(),
+        host: Arc::new(move |name| Host::new(PluginServices::new(name, threads.clone()))),
+    };
+    Registry::open(options).context("cannot open the plugins")
 }

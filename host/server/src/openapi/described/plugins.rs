@@ -43,7 +43,7 @@ pub(crate) struct Plugin {
 /// What runs a plugin.
 #[derive(ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum PluginKind {
+enum PluginKind {
     /// A shared library, in the host's process and with its rights.
     Native,
 }
@@ -52,7 +52,7 @@ pub(crate) enum PluginKind {
 /// the program.
 #[derive(ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum PluginOrigin {
+enum PluginOrigin {
     Given,
     Data,
     Bundled,
@@ -62,7 +62,7 @@ pub(crate) enum PluginOrigin {
 /// asked, or its own start-up code failed.
 #[derive(ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum PluginState {
+enum PluginState {
     Untrusted,
     Rejected,
     Enabled,
@@ -72,7 +72,7 @@ pub(crate) enum PluginState {
 
 /// Something that two enabled plugins provide.
 #[derive(ToSchema)]
-pub(crate) struct ShadowedPart {
+struct ShadowedPart {
     /// Such as `architecture:gemma2`.
     provides: String,
     /// The name of the plugin that is used for it.
@@ -81,7 +81,7 @@ pub(crate) struct ShadowedPart {
 
 /// What a library says of itself.
 #[derive(ToSchema)]
-pub(crate) struct PluginNote {
+struct PluginNote {
     /// The plugin API version it was built for.
     api: String,
     name: String,
@@ -90,12 +90,4 @@ pub(crate) struct PluginNote {
     rustc: String,
     /// The target it was built for.
     target: String,
-}
-
-/// Which library is allowed to run.
-#[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TrustBody {
-    /// What the administrator has looked at: SHA-256 in hexadecimal.
-    sha256: String,
 }

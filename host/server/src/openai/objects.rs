@@ -1,0 +1,160 @@
+//! The objects that completions are made of, as OpenAI has them.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::envelope::Nothing;
+
+/// What every answer and every chunk begins with.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = CompletionHead)]
+pub(crate) struct Head {
+    /// The same in all chunks of an answer.
+    pub(crate) id: String,
+    /// `chat.completion`, `chat.completion.chunk` or `text_completion`.
+    pub(crate) object: &'static str,
+    /// Seconds since 1970.
+    pub(crate) created: u64,
+    pub(crate) model: String,
+    /// Changes whenever the same request with the same seed may be answered differently.
+    pub(crate) system_fingerprint: String,
+}
+
+/// What an assistant says to a chat.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ChatAnswer {
+    #[serde(flatten)]
+    pub(crate) head: Head,
+    pub(crate) choices: Vec<ChatChoice>,
+    pub(crate) usage: Usage,
+}
+
+/// A piece of what an assistant says.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ChatChunk {
+    #[serde(flatten)]
+    pub(crate) head: Head,
+    pub(crate) choices: Vec<ChatDelta>,
+    /// Only in the last chunk, and null in the others; absent unless `include_usage` asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Usage>)]
+    pub(crate) usage: Option<Option<Usage>>,
+}
+
+/// How prompts go on; of a stream, a piece of that.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CompletionAnswer {
+    #[serde(flatten)]
+    pub(crate) head: Head,
+    pub(crate) choices: Vec<CompletionChoice>,
+    /// Of a stream, only in its last chunk, and null in the others; absent unless `include_usage` asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Usage>)]
+    pub(crate) usage: Option<Option<Usage>>,
+}
+
+/// One of the answers to a chat.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ChatChoice {
+    pub(crate) index: u32,
+    pub(crate) message: ChatMessage,
+    pub(crate) logprobs: Nothing,
+    pub(crate) finish_reason: FinishReason,
+}
+
+/// What the assistant said.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ChatMessage {
+    /// `assistant`.
+    pub(crate) role: &'static str,
+    pub(crate) content: String,
+    pub(crate) refusal: Nothing,
+}
+
+/// More of one of the answers to a chat.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ChatDelta {
+    pub(crate) index: u32,
+    pub(crate) delta: ChatMessageDelta,
+    pub(crate) logprobs: Nothing,
+    #[schema(required)]
+    pub(crate) finish_reason: Option<FinishReason>,
+}
+
+/// What is new of a message.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(crate) struct ChatMessageDelta {
+    /// `assistant`, in the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    pub(crate) role: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    pub(crate) content: Option<String>,
+}
+
+/// One of the completions.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CompletionChoice {
+    /// Choice `k` of prompt `p` has `p * n + k`.
+    pub(crate) index: u32,
+    pub(crate) text: String,
+    pub(crate) logprobs: Nothing,
+    #[schema(required)]
+    pub(crate) finish_reason: Option<FinishReason>,
+}
+
+/// Why a choice ended.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum FinishReason {
+    /// By itself, or before a stop string.
+    Stop,
+    /// It has as many tokens as it may have.
+    Length,
+}
+
+/// Token counts of a call.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Usage {
+    /// Of all prompts, each counted once.
+    prompt_tokens: usize,
+    /// Of all choices.
+    completion_tokens: usize,
+    total_tokens: usize,
+    prompt_tokens_details: PromptTokensDetails,
+    completion_tokens_details: CompletionTokensDetails,
+}
+
+/// Prompt tokens that took no computing.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+struct PromptTokensDetails {
+    cached_tokens: usize,
+}
+
+/// Tokens that the client does not see.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+struct CompletionTokensDetails {
+    reasoning_tokens: usize,
+}
+
+impl Usage {
+    pub(crate) fn new(prompt_tokens: usize, completion_tokens: usize) -> Self {
+        Self {
+            prompt_tokens,
+            completion_tokens,
+            total_tokens: prompt_tokens + completion_tokens,
+            prompt_tokens_details: PromptTokensDetails::default(),
+            completion_tokens_details: CompletionTokensDetails::default(),
+        }
+    }
+}
+
+impl From<millm_engine::FinishReason> for FinishReason {
+    fn from(reason: millm_engine::FinishReason) -> Self {
+        match reason {
+            millm_engine::FinishReason::Stop => Self::Stop,
+            millm_engine::FinishReason::Length => Self::Length,
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! What has no type of its own in this program: what is taken from JSON or from a URL field by field, written piece by
+//! piece, or belongs to a crate that knows nothing of OpenAPI.
+
+mod generation;
+mod management;
+mod parameters;
+mod plugins;
+mod reading;
+
+pub(crate) use self::{
+    generation::{ChatBody, CompletionBody},
+    management::{Begun, LoadBody, NewModel, TrustBody, UnloadBody},
+    parameters::{ModelId, OperationId, PluginName, WaitSeconds},
+    plugins::Plugin,
+    reading::{CaptureAnswer, CaptureBody, LensAnswer, LensBody},
+};

@@ -1,0 +1,159 @@
+//! What is sent to make a model say something, as far as this host reads it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// A body with fields of its own and those that both endpoints read; `$min` is the least `max_tokens`.
+macro_rules! body {
+    ($min:tt, $(#[$attribute:meta])* struct $name:ident { $($own:tt)* }) => {
+        $(#[$attribute])*
+        #[derive(ToSchema)]
+        pub(crate) struct $name {
+            $($own)*
+            /// Id of the model.
+            model: String,
+            /// Draws greedily at 0; 1 by default.
+            #[schema(minimum = 0, maximum = 2)]
+            temperature: Option<f64>,
+            #[schema(minimum = 0, maximum = 1)]
+            top_p: Option<f64>,
+            /// Only the most probable so many; 0 and -1 are all.
+            #[schema(minimum = -1)]
+            top_k: Option<i64>,
+            /// Only those as probable as this part of the most probable.
+            #[schema(minimum = 0, maximum = 1)]
+            min_p: Option<f64>,
+            seed: Option<i64>,
+            /// Choices per prompt; 1 by default.
+            #[schema(minimum = 1, maximum = 128)]
+            n: Option<u32>,
+            /// `max_completion_tokens` wins over it.
+            #[schema(minimum = $min)]
+            max_tokens: Option<u64>,
+            #[schema(minimum = $min)]
+            max_completion_tokens: Option<u64>,
+            stop: Option<Stop>,
+            /// Whether the answer comes as server-sent events. False by default.
+            stream: Option<bool>,
+            /// Only with `stream`.
+            stream_options: Option<StreamOptions>,
+            steering: Option<Steering>,
+            /// Others are ignored and named in `x-millm-ignored-params`, or refused if they would change the answer.
+            #[serde(flatten)]
+            others: BTreeMap<String, Value>,
+        }
+    };
+}
+
+body! {
+    1,
+    /// A chat to go on with.
+    struct ChatBody {
+        #[schema(min_items = 1)]
+        messages: Vec<Message>,
+        /// Whether the template opens the answer. True by default.
+        add_generation_prompt: Option<bool>,
+        /// Whether the last message is left open. False by default.
+        continue_final_message: Option<bool>,
+        /// Variables for the template.
+        chat_template_kwargs: Option<HashMap<String, Value>>,
+    }
+}
+
+body! {
+    0,
+    /// Prompts to complete.
+    struct CompletionBody {
+        prompt: CompletionPrompt,
+        /// At most `n`.
+        #[schema(minimum = 0)]
+        best_of: Option<u64>,
+    }
+}
+
+/// A message of a chat. Templates may read other fields of it.
+#[derive(ToSchema)]
+pub(super) struct Message {
+    role: Role,
+    /// May be left out by an assistant that called a tool or refused.
+    content: Option<Content>,
+    #[serde(flatten)]
+    others: BTreeMap<String, Value>,
+}
+
+/// Who speaks.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Role {
+    System,
+    Developer,
+    User,
+    Assistant,
+    Tool,
+    Function,
+}
+
+/// A text, or parts of one.
+#[derive(ToSchema)]
+#[serde(untagged)]
+enum Content {
+    Text(String),
+    Parts(Vec<Part>),
+}
+
+/// A part of a text.
+#[derive(ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Part {
+    Text { text: String },
+    Refusal { refusal: String },
+}
+
+/// A text, several, the tokens of one, or those of several.
+#[derive(ToSchema)]
+#[serde(untagged)]
+enum CompletionPrompt {
+    Text(String),
+    Texts(Vec<String>),
+    Tokens(Vec<u32>),
+    TokenLists(Vec<Vec<u32>>),
+}
+
+/// Where a choice ends: before one of up to 64 strings.
+#[derive(ToSchema)]
+#[serde(untagged)]
+enum Stop {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// What a stream tells besides.
+#[derive(ToSchema)]
+struct StreamOptions {
+    /// Whether a last chunk tells the usage. False by default.
+    include_usage: Option<bool>,
+}
+
+/// What is done to the activations of this request.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Steering {
+    #[schema(max_items = 256)]
+    vectors: Option<Vec<SteeringVector>>,
+}
+
+/// A vector to add, either by its name or by its values.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SteeringVector {
+    /// Where it is added, such as `blocks.3.hook_resid_post`.
+    hook_point: String,
+    /// A vector of the model.
+    name: Option<String>,
+    /// As many as the hook point is wide.
+    values: Option<Vec<f32>>,
+    /// A factor; 1 by default.
+    strength: Option<f64>,
+}

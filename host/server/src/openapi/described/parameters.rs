@@ -1,0 +1,36 @@
+//! What stands in URLs.
+
+use utoipa::IntoParams;
+
+/// The model that a URL is about.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct ModelId {
+    /// Id of the model; a slash in it is written %2F
+    id: String,
+}
+
+/// The plugin that a URL is about.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct PluginName {
+    /// Name of the plugin
+    name: String,
+}
+
+/// The operation that a URL is about.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct OperationId {
+    /// Id of the operation
+    id: String,
+}
+
+/// How long a client waits.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct WaitSeconds {
+    /// Seconds to wait for the end of the operation
+    #[param(minimum = 0, maximum = 600)]
+    wait: Option<f64>,
+}

@@ -1,0 +1,97 @@
+//! The server and its OpenAPI document say the same: answers here, `errors` and `requests` beside.
+
+mod contract;
+mod errors;
+mod requests;
+
+use std::collections::BTreeSet;
+
+use millm_tests::{Reply, Server, copies::Copies};
+use serde_json::{Value, json};
+
+use self::contract::Contract;
+use crate::{CHAT, COMPLETIONS, NONE, chat, completion, with};
+
+const CAPTURE: &str = "/api/capture";
+const LENS: &str = "/api/logit_lens";
+const RESID: &str = "blocks.2.hook_resid_post";
+
+/// A capture of one prompt.
+fn capture() -> Value {
+    json!({"prompt": "Once upon a time", "hook_points": [RESID]})
+}
+
+#[test]
+fn every_operation_answers_what_the_document_says() {
+    let (contract, copies) = (Contract::committed(), Copies::new());
+    let server = Server::start(NONE);
+    let mut answered = BTreeSet::new();
+    let mut check = |operation: &'static str, reply: Reply| {
+        assert!(reply.status < 300, "{operation}: {:#}", reply.body);
+        contract.check(operation, &reply);
+        answered.insert(operation);
+        reply
+    };
+    let nothing = json!({});
+
+    check("getLiveness", server.get("/livez"));
+    check("getReadiness", server.get("/readyz"));
+    check("getHealth", server.get("/api/health"));
+    check("getOpenApi", server.get("/api/openapi.json"));
+
+    check("createModel", server.register(&copies.add("other"), Some("org/other")));
+    let copy = "/api/models/org%2Fother";
+    check("loadModel", server.post(&format!("{copy}/load"), &nothing));
+    check("loadModel", server.post(&format!("{copy}/load?wait=60"), &Value::Null));
+    check("getModel", server.get(copy));
+    check("lockModel", server.post(&format!("{copy}/lock"), &nothing));
+    check("unlockModel", server.post(&format!("{copy}/unlock"), &nothing));
+    let unverified = server.get(&format!("{copy}/certificate"));
+    check("getCertificate", unverified);
+    check("getCertificate", server.get("/api/models/demo/certificate"));
+    check("listHookPoints", server.get("/api/models/demo/hook_points"));
+    check("listModels", server.get("/api/models"));
+    check("listOpenAiModels", server.get("/v1/models"));
+    check("getOpenAiModel", server.get("/v1/models/org/other"));
+    let unload = check("unloadModel", server.post(&format!("{copy}/unload?wait=60"), &json!({"grace_seconds": 1})));
+    check("listOpenAiModels", server.get("/v1/models"));
+    check("removeModel", server.delete(copy));
+
+    check("listOperations", server.get("/api/operations?limit=1&status=succeeded&kind=model.unload"));
+    let id = unload.data()["id"].as_str().unwrap().to_owned();
+    check("getOperation", server.get(&format!("/api/operations/{id}?wait=1")));
+    let slow = copies.add_slow("slow");
+    server.must_register(&slow, "slow");
+    let load = server.manage("slow", "load", &nothing);
+    let id = load.data_with(202)["id"].as_str().unwrap().to_owned();
+    check("cancelOperation", server.post(&format!("/api/operations/{id}/cancel"), &nothing));
+    check("getOperation", server.get(&format!("/api/operations/{id}?wait=60")));
+
+    check("listPlugins", server.get("/api/plugins"));
+    check("rescanPlugins", server.post("/api/plugins/rescan", &nothing));
+    let plugin = check("getPlugin", server.get("/api/plugins/gpt2"));
+    check("disablePlugin", server.post("/api/plugins/gpt2/disable", &nothing));
+    check("enablePlugin", server.post("/api/plugins/gpt2/enable", &nothing));
+    check("reloadPlugin", server.post("/api/plugins/gpt2/reload", &nothing));
+    check("trustPlugin", server.post("/api/plugins/gpt2/trust", &json!({"sha256": plugin.data()["sha256"]})));
+
+    let short = json!({"max_tokens": 3, "n": 2, "user": "x"});
+    for (operation, path, body) in
+        [("createChatCompletion", CHAT, chat("Hello")), ("createCompletion", COMPLETIONS, completion("Hello"))]
+    {
+        check(operation, server.post(path, &with(&body, short.clone())));
+        for options in [json!({}), json!({"stream_options": {"include_usage": true}})] {
+            let chunks: Vec<Value> = server.stream(path, &with(&with(&body, short.clone()), options)).collect();
+            assert!(chunks.len() >= 4, "{chunks:#?}");
+            chunks.iter().for_each(|chunk| contract.check_chunk(operation, chunk));
+        }
+    }
+    for prompt in [json!("Once"), json!(["Once", "Twice"])] {
+        check("capture", server.post(CAPTURE, &with(&capture(), json!({"prompt": prompt, "dtype": "bfloat16"}))));
+        check("capture", server.post(&format!("{CAPTURE}?format=safetensors"), &capture()));
+        check("logitLens", server.post(LENS, &json!({"prompt": prompt, "top_k": 2})));
+    }
+
+    let operations: BTreeSet<&str> = contract.operations().into_iter().collect();
+    assert_eq!(answered, operations);
+}

@@ -1,0 +1,200 @@
+//! The errors that the document lists are those that there are.
+
+use std::{cell::RefCell, collections::BTreeSet};
+
+use millm_tests::{Client, Reply, Server, copies::Copies};
+use serde_json::{Value, json};
+
+use super::{CAPTURE, LENS, RESID, capture, contract::Contract};
+use crate::{CHAT, COMPLETIONS, absurd_steering, chat, completion, with};
+
+/// What is met when a host, its store or a plugin is in trouble or busy, which other tests bring about.
+const ELSEWHERE: [&str; 19] = [
+    "captures_busy",
+    "foreign_origin",
+    "insufficient_memory",
+    "internal_error",
+    "invalid_api_key",
+    "model_already_loaded",
+    "model_busy",
+    "model_failed",
+    "model_locked",
+    "model_not_loaded",
+    "model_unloading",
+    "no_chat_template",
+    "no_logit_lens",
+    "plugin_refused",
+    "queue_full",
+    "starting",
+    "store_full",
+    "store_unavailable",
+    "unusable_vector",
+];
+
+#[test]
+fn errors_are_those_that_the_document_lists() {
+    let (contract, copies) = (Contract::committed(), Copies::new());
+    let server = Server::start(&["--capture-limit-mib", "1"]);
+    let met = RefCell::new(BTreeSet::new());
+    let failed = |operation: &str, status: u16, reply: Reply| {
+        assert_eq!(reply.status, status, "{operation}: {:#}", reply.body);
+        contract.check(operation, &reply);
+        let code = reply.body["error"]["code"].as_str().unwrap_or("null");
+        met.borrow_mut().insert(format!("{operation} {code}"));
+    };
+    let nothing = json!({});
+    let nobody = |what: &str| format!("/api/models/nobody{what}");
+
+    failed("getModel", 404, server.get(&nobody("")));
+    failed("removeModel", 404, server.delete(&nobody("")));
+    failed("removeModel", 409, server.delete("/api/models/demo"));
+    failed("getOpenAiModel", 404, server.get("/v1/models/nobody"));
+    for (operation, path) in [("getCertificate", "/certificate"), ("listHookPoints", "/hook_points")] {
+        failed(operation, 404, server.get(&nobody(path)));
+    }
+    for (operation, path) in
+        [("loadModel", "/load"), ("unloadModel", "/unload"), ("lockModel", "/lock"), ("unlockModel", "/unlock")]
+    {
+        failed(operation, 404, server.post(&nobody(path), &nothing));
+    }
+    server.must_register(&copies.add("idle"), "idle");
+    for (operation, path) in [("unloadModel", "/unload"), ("lockModel", "/lock")] {
+        failed(operation, 400, server.post(&format!("/api/models/idle{path}"), &nothing));
+    }
+    failed("getCertificate", 400, server.get("/api/models/idle/certificate"));
+    failed("listHookPoints", 400, server.get("/api/models/idle/hook_points"));
+    failed("loadModel", 400, server.post("/api/models/demo/load", &nothing));
+    failed("loadModel", 400, server.post("/api/models/idle/load?wait=x", &nothing));
+    failed("createModel", 409, server.register(&copies.path().join("idle"), Some("other")));
+    failed("createModel", 400, server.register(copies.path(), None));
+    failed("createModel", 400, server.register(&copies.add("valid"), Some("a@b")));
+    for body in [json!({}), json!({"source": "magic"}), json!({"sauce": "local"}), json!({"source": 1}), json!([])] {
+        failed("createModel", 400, server.post("/api/models", &body));
+    }
+    for (operation, path, field) in [
+        ("createModel", "/api/models", "source"),
+        ("loadModel", "/api/models/demo/load", "force"),
+        ("unloadModel", "/api/models/demo/unload", "force"),
+        ("trustPlugin", "/api/plugins/gpt2/trust", "sha256"),
+    ] {
+        failed(operation, 400, server.post(path, &json!({field: [1]})));
+        failed(operation, 400, server.post(path, &json!({"strange": 1})));
+        failed(operation, 400, server.post_bytes(path, "application/json", b"{"));
+        failed(operation, 413, server.post_bytes(path, "application/json", &vec![b' '; 17 << 20]));
+    }
+    failed("unloadModel", 400, server.post("/api/models/demo/unload?wait=x", &nothing));
+    for body in [json!({"grace_seconds": -1}), json!({"grace_seconds": 3601}), json!({"farce": true}), json!([])] {
+        failed("unloadModel", 400, server.post("/api/models/demo/unload", &body));
+    }
+    server.post("/api/models/demo/lock", &nothing).data();
+    failed("unloadModel", 409, server.post("/api/models/demo/unload", &nothing));
+
+    failed("getPlugin", 404, server.get("/api/plugins/nobody"));
+    for (operation, path) in [("enablePlugin", "enable"), ("disablePlugin", "disable"), ("reloadPlugin", "reload")] {
+        failed(operation, 404, server.post(&format!("/api/plugins/nobody/{path}"), &nothing));
+    }
+    failed("trustPlugin", 404, server.post("/api/plugins/nobody/trust", &json!({"sha256": "a"})));
+    failed("trustPlugin", 409, server.post("/api/plugins/gpt2/trust", &json!({"sha256": "a"})));
+    failed("trustPlugin", 400, server.post("/api/plugins/gpt2/trust", &nothing));
+    server.post("/api/plugins/gpt2/disable", &nothing).data();
+    failed("reloadPlugin", 409, server.post("/api/plugins/gpt2/reload", &nothing));
+
+    failed("listOperations", 400, server.get("/api/operations?limit=0"));
+    failed("listOperations", 400, server.get("/api/operations?limits=1"));
+    failed("getOperation", 404, server.get("/api/operations/nobody"));
+    failed("getOperation", 400, server.get("/api/operations/nobody?wait=1h"));
+    failed("getOperation", 400, server.get("/api/operations/nobody?weight=1"));
+    failed("cancelOperation", 404, server.post("/api/operations/nobody/cancel", &nothing));
+
+    wrong_prompts_and_parameters(&server, &failed);
+    let ended = server.carry_out("idle", "load", &nothing)["id"].as_str().unwrap().to_owned();
+    failed("cancelOperation", 409, server.post(&format!("/api/operations/{ended}/cancel"), &nothing));
+    let met = met.into_inner();
+    for operation in contract.operations() {
+        let unmet = contract.errors(operation).into_iter().filter(|code| {
+            let elsewhere = ELSEWHERE.contains(&code.to_lowercase().as_str());
+            !elsewhere && !met.contains(&format!("{operation} {code}"))
+        });
+        assert_eq!(unmet.collect::<Vec<_>>(), [""; 0], "{operation}");
+    }
+}
+
+/// The errors of the four operations that run a model.
+fn wrong_prompts_and_parameters(server: &Client, failed: &dyn Fn(&str, u16, Reply)) {
+    let vector = |more: Value| {
+        let vector = json!({"hook_point": RESID, "values": vec![1.0; 128]});
+        json!({"steering": {"vectors": [with(&vector, more)]}})
+    };
+    let wrong = [
+        json!({"model": "nobody"}),
+        json!({"model": 5}),
+        json!({"steering": {"vector": []}}),
+        json!({"steering": {"vectors": vec![json!({}); 257]}}),
+        vector(json!({"hook_point": "blocks.2.hook_resid_pots"})),
+        vector(json!({"hook_point": "hook_pos_embed"})),
+        vector(json!({"hook_point": "blocks.2.attn.hook_pattern"})),
+        vector(json!({"values": [1]})),
+        vector(json!({"values": null})),
+        vector(json!({"values": null, "name": "nobody"})),
+        vector(json!({"strength": 1e39})),
+    ];
+    let prompts =
+        [json!([]), json!(5), json!(null), json!(["a", 5]), json!("story ".repeat(2000)), json!(vec!["a"; 2049])];
+    let messages = [
+        json!([]),
+        json!([{"role": "user"}]),
+        json!([{"role": "pirate", "content": "a"}]),
+        json!([{"role": "tool", "content": "a"}]),
+        json!([{"role": "user", "content": [{"type": "image_url"}]}]),
+        json!([{"role": "user", "content": "story ".repeat(2000)}]),
+    ];
+    let drawn = [
+        json!({"temperature": 3}),
+        json!({"temperature": -1}),
+        json!({"n": 0}),
+        json!({"n": 129}),
+        json!({"stop": "a".repeat(513)}),
+        json!({"stop": vec!["a"; 65]}),
+        json!({"logprobs": true}),
+        json!({"tool_choice": "required"}),
+        json!({"steerng": {}}),
+        json!({"steering": absurd_steering()}),
+    ];
+    let of = |key: &str, values: &[Value]| values.iter().map(|value| json!({key: value})).collect::<Vec<_>>();
+    let chats = [of("messages", &messages), drawn.to_vec(), wrong.to_vec()].concat();
+    let completions = [of("prompt", &prompts), drawn.to_vec(), wrong.to_vec()].concat();
+    let read: Vec<Value> = of("messages", &messages).iter().map(|chat| with(chat, json!({"prompt": null}))).collect();
+    let read = [of("prompt", &prompts), of("positions", &[json!([]), json!([99]), json!({"generation": "all"})]), read];
+    let captures = [
+        read.concat(),
+        wrong.to_vec(),
+        of("hook_points", &[json!([]), json!(null), json!(["x"]), json!(["hook_pos_embed"]), json!(vec![RESID; 4097])]),
+        vec![json!({"dtype": "float64"}), json!({"token_ids": [1]})],
+    ];
+    let lenses = [
+        read.concat(),
+        wrong.to_vec(),
+        of("layers", &[json!([]), json!([99]), json!([-99]), json!("last")]),
+        vec![json!({"top_k": 0}), json!({"top_k": 101}), json!({"steering": absurd_steering()})],
+    ];
+    for (operation, path, body, changes) in [
+        ("createChatCompletion", CHAT, chat("Hello"), chats),
+        ("createCompletion", COMPLETIONS, completion("Hello"), completions),
+        ("capture", CAPTURE, capture(), captures.concat()),
+        ("logitLens", LENS, json!({"prompt": "Once"}), lenses.concat()),
+    ] {
+        for change in changes {
+            let status = if change["model"] == "nobody" { 404 } else { 400 };
+            failed(operation, status, server.post(path, &with(&body, change)));
+        }
+        failed(operation, 400, server.post_bytes(path, "application/json", b"{"));
+        failed(operation, 413, server.post_bytes(path, "application/json", &vec![b' '; 17 << 20]));
+        let foreign = [("origin", "http://evil.example"), ("content-type", "application/json")];
+        failed(operation, 403, server.post_with(path, &foreign, body.to_string().as_bytes()));
+    }
+    let tokens = json!({"prompt": null, "token_ids": vec![vec![10; 512]; 22]});
+    failed("capture", 413, server.post(CAPTURE, &with(&capture(), tokens.clone())));
+    failed("logitLens", 413, server.post(LENS, &tokens));
+    failed("logitLens", 413, server.post(LENS, &json!({"token_ids": vec![10; 512], "top_k": 100})));
+    failed("capture", 400, server.post(&format!("{CAPTURE}?format=xml"), &capture()));
+}

@@ -1,0 +1,164 @@
+//! What the document lets a request hold is what the server reads.
+
+use std::collections::BTreeSet;
+
+use millm_tests::{Reply, Server};
+use serde_json::{Map, Value, json};
+
+use super::{CAPTURE, LENS, RESID, capture, contract::Contract};
+use crate::{CHAT, COMPLETIONS, NONE, chat, completion, steering, with};
+
+/// Sends what a schema of the document names, property by property. `sample` has a value for each, `place` puts it into a
+/// whole request.
+fn every_property_is_read(
+    contract: &Contract,
+    schema: &str,
+    samples: &Value,
+    send: impl Fn(Value) -> (Value, &'static str, Reply),
+) {
+    let known: BTreeSet<&String> = contract.properties(schema).keys().collect();
+    let samples = samples.as_object().unwrap();
+    assert_eq!(samples.keys().collect::<BTreeSet<_>>(), known, "{schema}");
+    for (name, sample) in samples {
+        for value in sample.as_array().unwrap() {
+            let (body, operation, reply) = send(Map::from_iter([(name.clone(), value.clone())]).into());
+            assert!(contract.allows(operation, &body), "{schema}: the document does not allow {body:#}");
+            assert_eq!(reply.status, 200, "{schema}: {name}: {value}: {:#}", reply.body);
+            let ignored = reply.header("x-millm-ignored-params");
+            assert_eq!(ignored, "", "{schema}: {name} does nothing");
+        }
+    }
+}
+
+#[test]
+fn whatever_the_document_lets_a_request_hold_is_accepted() {
+    let contract = Contract::committed();
+    let server = Server::start(NONE);
+    let messages = json!([{"role": "user", "content": "Hello"}]);
+    let generation = json!({
+        "model": ["demo"],
+        "temperature": [0, 2, 0.5],
+        "top_p": [0, 1],
+        "top_k": [-1, 0, 5],
+        "min_p": [0, 1],
+        "seed": [7, -7],
+        "n": [1, 128],
+        "max_tokens": [1, 2],
+        "max_completion_tokens": [1, 2],
+        "stop": ["a", ["a", "b"], []],
+        "stream": [false, true],
+        "stream_options": [null],
+        "steering": [{}, steering("sea", 6.0)],
+    });
+    let chats = json!({
+        "messages": [messages, [{"role": "developer", "content": [{"type": "text", "text": "a"}]}, messages[0]]],
+        "add_generation_prompt": [true, false],
+        "continue_final_message": [true, false],
+        "chat_template_kwargs": [{}, {"a": {"b": 1}}],
+    });
+    let completions = json!({
+        "prompt": ["Once", ["Once", "Twice"], [10, 11], [[10], [11, 12]]],
+        "best_of": [0, 1],
+    });
+    let run = |operation: &'static str, path: &'static str, body: Value| {
+        let (server, body) = (&server, with(&body, json!({"max_tokens": 1})));
+        move |change: Value| {
+            let body = with(&body, change);
+            let reply = server.post(path, &body);
+            (body, operation, reply)
+        }
+    };
+    let send = run("createChatCompletion", CHAT, chat("Hello"));
+    every_property_is_read(&contract, "ChatBody", &with(&generation, chats), &send);
+    let options = |options: Value| send(json!({"stream": true, "stream_options": options}));
+    every_property_is_read(&contract, "StreamOptions", &json!({"include_usage": [true, false]}), options);
+    let send = run("createCompletion", COMPLETIONS, completion("Hello"));
+    every_property_is_read(&contract, "CompletionBody", &with(&generation, completions), &send);
+
+    let vector = json!({"hook_point": RESID, "values": vec![1.0; 128]});
+    let one = json!({"vectors": [[], [vector], vec![vector.clone(); 256]]});
+    every_property_is_read(&contract, "Steering", &one, |steering| send(json!({"steering": steering})));
+    let vectors = json!({
+        "hook_point": ["blocks.*.hook_resid_post"], "name": ["sea"], "values": [vec![0.5; 128]], "strength": [-1, 0, 1e9],
+    });
+    every_property_is_read(&contract, "SteeringVector", &vectors, |change| {
+        let values = if change.get("name").is_some() { Value::Null } else { json!(vec![1.0; 128]) };
+        let whole = with(&json!({"hook_point": RESID, "values": values}), change);
+        send(json!({"steering": {"vectors": [whole]}}))
+    });
+
+    let reading = json!({
+        "model": ["demo"],
+        "prompt": ["Once", ["Once", "Twice"]],
+        "token_ids": [[10, 11], [[10], [11, 12]]],
+        "messages": [messages],
+        "prepend_bos": [true, false],
+        "add_generation_prompt": [true, false],
+        "continue_final_message": [true, false],
+        "chat_template_kwargs": [{}],
+        "positions": ["all", [0, -1], {"prompt": "all"}],
+        "steering": [steering("sea", 6.0)],
+    });
+    let read = |operation: &'static str, path: &'static str, body: Value| {
+        let (server, messages) = (&server, &messages);
+        move |change: Value| {
+            let has = |names: &[&str]| names.iter().any(|name| change.get(name).is_some());
+            let source = if has(&["add_generation_prompt", "continue_final_message", "chat_template_kwargs"]) {
+                json!({"messages": messages})
+            } else if has(&["token_ids", "messages"]) {
+                json!({})
+            } else {
+                json!({"prompt": "Once upon a time"})
+            };
+            let body = with(&with(&body, source), change);
+            let reply = server.post(path, &body);
+            (body, operation, reply)
+        }
+    };
+    let send = read("capture", CAPTURE, json!({"hook_points": [RESID]}));
+    let own = json!({"hook_points": [["blocks.*.hook_resid_post"]], "dtype": ["float32", "float16", "bfloat16"]});
+    every_property_is_read(&contract, "CaptureBody", &with(&reading, own), &send);
+    let rules = json!({
+        "prompt": ["all"], "prompt_tokens": [[0]], "prompt_positions": [[0, -1]], "prompt_window": [[0, 2]],
+        "exclude_prompt": [null], "exclude_prompt_tokens": [[0]], "exclude_prompt_positions": [[0, -1]],
+        "exclude_prompt_window": [[0, 2]],
+    });
+    every_property_is_read(&contract, "Rules", &rules, |rule| {
+        let excludes = rule.as_object().unwrap().keys().any(|name| name.starts_with("exclude"));
+        send(json!({"positions": if excludes { with(&rule, json!({"prompt": "all"})) } else { rule }}))
+    });
+    let send = read("logitLens", LENS, json!({}));
+    let own = json!({"layers": ["all", [0, -1]], "top_k": [1, 100]});
+    every_property_is_read(&contract, "LensBody", &with(&reading, own), &send);
+}
+
+#[test]
+fn what_the_document_forbids_is_refused() {
+    let contract = Contract::committed();
+    let server = Server::start(NONE);
+    let mut refused = 0;
+    for (operation, path, schema, body) in [
+        ("createChatCompletion", CHAT, "ChatBody", chat("Hello")),
+        ("createCompletion", COMPLETIONS, "CompletionBody", completion("Hello")),
+        ("capture", CAPTURE, "CaptureBody", capture()),
+        ("logitLens", LENS, "LensBody", json!({"prompt": "Once"})),
+    ] {
+        let beyond = contract.properties(schema).iter().flat_map(|(name, property)| {
+            let below = property["minimum"].as_i64().map(|bound| bound - 1);
+            let above = property["maximum"].as_i64().map(|bound| bound + 1);
+            [below, above].into_iter().flatten().map(|value| json!({name: value}))
+        });
+        let strange = contract.properties(schema).iter().map(|(name, _)| json!({name: {"strange": [1]}}));
+        let empty = ["messages", "hook_points"].map(|name| json!({name: []}));
+        for change in beyond.chain(strange).chain(empty) {
+            let body = with(&body, change.clone());
+            if contract.allows(operation, &body) {
+                continue;
+            }
+            let reply = server.post(path, &body);
+            assert_eq!(reply.status, 400, "{operation}: {change}: {:#}", reply.body);
+            refused += 1;
+        }
+    }
+    assert!(refused > 60, "only {refused} requests were forbidden");
+}
