@@ -4,6 +4,7 @@
 //! makes one, and its README describes the layout. What no reference was compared with says `unverified`.
 
 mod compare;
+mod error;
 mod examine;
 mod golden;
 mod kept;

@@ -6,10 +6,10 @@ use millm_loader::hashes::sha256;
 use millm_plugin_api::ModelSpec;
 use safetensors::{SafeTensors, tensor::Metadata};
 
-use super::prompt::{Prompt, Reader, Tensors};
-
-/// The layout that this version reads.
-const FORMAT: &str = "millm-golden-1";
+use super::{
+    error::{FORMAT, GoldenError},
+    prompt::{Prompt, Reader, Tensors},
+};
 
 /// A golden file, checked against the model that it is about.
 #[derive(Debug)]
@@ -18,31 +18,6 @@ pub(crate) struct Golden {
     pub(crate) sha256: String,
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) prompts: Vec<Prompt>,
-}
-
-/// Why a golden file cannot be compared with.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum GoldenError {
-    #[error("cannot read it: {0}")]
-    Io(#[from] std::io::Error),
-    #[error("it is not a file")]
-    NotAFile,
-    #[error("not a safetensors file: {0}")]
-    Malformed(#[from] safetensors::SafeTensorError),
-    #[error("its format is {0:?}, expected {FORMAT:?}")]
-    Format(String),
-    #[error("it is about a model of model_type {found:?}, this one is of {expected:?}")]
-    ModelType { expected: String, found: String },
-    #[error("it has no prompt: the tensor p0.tokens is missing")]
-    NoPrompt,
-    #[error("the prompt p{index} has no tokens: the tensor p{index}.tokens is empty")]
-    Empty { index: usize },
-    #[error("the tensor {name} belongs to no prompt: the tensor p{missing}.tokens is missing")]
-    Gap { name: String, missing: usize },
-    #[error("the tensor {name} must be {expected}, found {found}")]
-    Tensor { name: String, expected: String, found: String },
-    #[error("the prompt p{index} has {found} tokens with its continuation, this model's context is {n_ctx}")]
-    TooLong { index: usize, found: usize, n_ctx: usize },
 }
 
 impl Golden {

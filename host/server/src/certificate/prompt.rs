@@ -9,7 +9,7 @@ use millm_engine::captures;
 use millm_plugin_api::{HookId, ModelSpec, RowShape};
 use safetensors::{Dtype, tensor::TensorInfo};
 
-use super::golden::GoldenError;
+use super::error::GoldenError;
 
 /// What a golden file holds of one prompt.
 #[derive(Clone, Debug, Default)]
