@@ -86,6 +86,14 @@ fn every_operation_answers_what_the_document_says() {
             chunks.iter().for_each(|chunk| contract.check_chunk(operation, chunk));
         }
     }
+    let endless = json!({"n": 20, "max_tokens": 400, "ignore_eos": true});
+    let mut stream = server.stream(COMPLETIONS, &with(&completion("Hello"), endless));
+    stream.next().unwrap();
+    let requests = check("listRequests", server.get("/api/requests"));
+    let id = requests.data()["items"][0]["id"].as_str().unwrap().to_owned();
+    check("cancelRequest", server.delete(&format!("/api/requests/{id}")));
+    drop(stream);
+
     for prompt in [json!("Once"), json!(["Once", "Twice"])] {
         check("capture", server.post(CAPTURE, &with(&capture(), json!({"prompt": prompt, "dtype": "bfloat16"}))));
         check("capture", server.post(&format!("{CAPTURE}?format=safetensors"), &capture()));

@@ -131,7 +131,7 @@ fn steering_of_logits_reaches_draws_and_captures_alike() {
 #[test]
 fn the_lens_after_the_last_block_shows_what_the_model_says() {
     let rig = ToyRig::new(Nature::default(), 7);
-    let Captured { activations, lens } = run(&rig, everything(&rig, 0));
+    let Captured { activations, lens, .. } = run(&rig, everything(&rig, 0));
     let n = prompt().len();
     let places: Vec<_> = lens.iter().map(|row| (row.point, row.position)).collect();
     let points = rig.points(&["hook_embed", RESID_POST]);

@@ -23,7 +23,7 @@ fn mixed(rig: &Rig) -> Vec<Request> {
         Request { choices: 3, ..rig.sampled("In winter", 25, 9) },
         rig.request(&"It was a long, long day. ".repeat(12), 20),
         Request {
-            sampling: Sampling { top_k: 20, top_p: 0.9, min_p: 0.02, temperature: 1.3, seed: 3 },
+            sampling: Sampling { top_k: 20, top_p: 0.9, min_p: 0.02, temperature: 1.3, seed: 3, ..Sampling::default() },
             ..rig.request("A dog", 35)
         },
     ]

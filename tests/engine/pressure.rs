@@ -112,3 +112,15 @@ fn shutdown_lets_requests_finish_and_tells_those_that_do_not() {
     assert_eq!(last, Event::Failed(RequestError::Stopped));
     rig.wait_until("refusal", || matches!(rig.engine.submit(endless.clone()), Err(SubmitError::Stopped)));
 }
+
+#[test]
+fn choices_whose_prompt_nearly_fills_the_memory_come_one_after_the_other() {
+    let rig = Rig::new(4, EngineConfig { cache_prompts: false, ..EngineConfig::default() });
+    let prompt: Vec<u32> = (0..54).map(|i| i * 7 % 400 + 10).collect();
+    let request = Request { prompt, choices: 3, stop_token_ids: Vec::new(), ..rig.sampled("", 10, 3) };
+    let plenty = Rig::new(64, EngineConfig::default());
+    let found = rig.engine.submit(request.clone()).unwrap();
+    let reader = thread::spawn(move || collect(found));
+    rig.wait_until("an answer", || reader.is_finished());
+    assert_eq!(reader.join().unwrap(), plenty.run(request));
+}

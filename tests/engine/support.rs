@@ -3,17 +3,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use millm_engine::{
-    Captured, Captures, Engine, EngineConfig, Event, FinishReason, Interventions, LogitLens, Request, RequestError,
-    Sampling, Threads,
-};
+use millm_engine::{Captured, Engine, EngineConfig, Event, FinishReason, Request, RequestError, Sampling, Threads};
 use millm_llama::Llama;
 use millm_plugin_api::{
     LoadOptions, ModelFiles,
     loaded::{LoadedArchitecture, LoadedModel},
 };
 use millm_tests::{folders::demo_model, host::host};
-use millm_text::{ModelText, StopStrings};
+use millm_text::ModelText;
 use tokio::sync::mpsc::Receiver;
 
 /// The demo model in an engine.
@@ -55,13 +52,9 @@ impl Rig {
         Request {
             prompt: self.text.tokenizer.encode(prompt, true).unwrap(),
             max_tokens,
-            choices: 1,
             sampling: Sampling { temperature: 0.0, ..Sampling::default() },
-            stop: StopStrings::default(),
             stop_token_ids: self.text.eos_token_ids.clone(),
-            interventions: Interventions::default(),
-            captures: Captures::default(),
-            lens: LogitLens::default(),
+            ..Request::default()
         }
     }
 
@@ -81,7 +74,9 @@ impl Rig {
         collect(self.engine.submit(request).unwrap())
     }
 
+    /// Pages that requests hold, and not those that are only kept for others.
     pub(crate) fn pages_in_use(&self) -> u32 {
+        self.engine.forget_prefixes();
         let usage = self.model.pages().unwrap();
         usage.pages_total - usage.pages_free
     }
@@ -129,11 +124,11 @@ pub(crate) fn collect(mut events: Receiver<Event>) -> Vec<Outcome> {
     let mut captured = false;
     while let Some(event) = events.blocking_recv() {
         match event {
-            Event::Text { choice, text } => {
+            Event::Text { choice, text, .. } => {
                 texts.resize(texts.len().max(choice as usize + 1), String::new());
                 texts[choice as usize] += &text;
             }
-            Event::Finished { choice, reason, completion_tokens } => {
+            Event::Finished { choice, reason, completion_tokens, .. } => {
                 outcomes.resize(outcomes.len().max(choice as usize + 1), None);
                 let text = texts.get(choice as usize).cloned().unwrap_or_default();
                 outcomes[choice as usize] = Some(Outcome { text, reason, tokens: completion_tokens });

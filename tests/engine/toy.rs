@@ -89,13 +89,19 @@ impl Sequence for ToySequence {
         self.tokens.len()
     }
 
-    fn truncate(&mut self, _: usize) {}
+    fn truncate(&mut self, len: usize) {
+        let before = self.pages();
+        self.tokens.truncate(len);
+        self.embedded.truncate(len);
+        self.probe.pages.fetch_sub(before - self.pages(), Ordering::Relaxed);
+    }
 
+    /// A copy, which shares nothing.
     fn fork(&self, len: usize) -> Result<Self> {
-        assert_eq!(len, self.tokens.len());
-        self.probe.pages.fetch_add(self.pages(), Ordering::Relaxed);
-        let (tokens, embedded, probe) = (self.tokens.clone(), self.embedded.clone(), Arc::clone(&self.probe));
-        Ok(Self { tokens, embedded, long: self.long, probe })
+        let (tokens, embedded) = (self.tokens[..len].to_vec(), self.embedded[..len].to_vec());
+        let fork = Self { tokens, embedded, long: self.long, probe: Arc::clone(&self.probe) };
+        self.probe.pages.fetch_add(fork.pages(), Ordering::Relaxed);
+        Ok(fork)
     }
 
     fn bytes(&self) -> usize {

@@ -14,6 +14,8 @@ use std::ops::Range;
 
 use millm_plugin_api::{HookId, ModelSpec, RowShape};
 
+use crate::sampling::TokenLogprob;
+
 pub(crate) use self::{
     check::check,
     reading::{LentRows, Reading, logit_positions, mark},
@@ -47,6 +49,8 @@ pub struct Captured {
     pub activations: Vec<Activation>,
     /// One per point and position of the lens: points in the order of computation, positions ascending.
     pub lens: Vec<LensRow>,
+    /// One for each token of the prompt but the first, if they were asked for.
+    pub logprobs: Vec<TokenLogprob>,
 }
 
 /// A captured activation.

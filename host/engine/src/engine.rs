@@ -2,11 +2,7 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-        mpsc as commands,
-    },
+    sync::{Arc, atomic::Ordering, mpsc as commands},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -21,6 +17,9 @@ use crate::{
     error::SubmitError,
     event::Event,
     request::Request,
+    requests::RequestStatus,
+    shared::Shared,
+    stats::EngineStats,
     worker::{Command, Submission, Worker, events_per_step},
 };
 
@@ -31,21 +30,22 @@ const CHANNEL_CAPACITY: usize = 64;
 /// or when the last handle is gone.
 #[derive(Clone)]
 pub struct Engine {
-    shared: Arc<Shared>,
+    inner: Arc<Inner>,
 }
 
-struct Shared {
+struct Inner {
+    /// Gone with the last handle, which is how the thread learns of that.
     commands: commands::Sender<Command>,
     spec: ModelSpec,
-    waiting: Arc<AtomicUsize>,
     max_waiting: usize,
     /// The longest sequence that fits both the model's context and its KV memory.
     n_ctx: usize,
+    shared: Arc<Shared>,
 }
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("n_ctx", &self.shared.n_ctx).finish_non_exhaustive()
+        f.debug_struct("Engine").field("n_ctx", &self.inner.n_ctx).finish_non_exhaustive()
     }
 }
 
@@ -63,26 +63,25 @@ impl Engine {
         let spec = model.spec().clone();
         let pages = model.pages()?;
         let n_ctx = (spec.n_ctx as usize).min(pages.pages_total as usize * pages.page_tokens as usize);
-        let (sender, receiver) = commands::channel();
-        let waiting = Arc::new(AtomicUsize::new(0));
+        let (commands, receiver) = commands::channel();
+        let shared = Arc::new(Shared::default());
         let max_waiting = config.max_waiting;
-        let worker = Worker::new(model, tokenizer, config, receiver, Arc::clone(&waiting));
+        let worker = Worker::new(model, pages, tokenizer, config, receiver, Arc::clone(&shared));
         let name = format!("engine {}", spec.model_type);
         let handle = thread::Builder::new().name(name).spawn(move || worker.run()).map_err(|error| {
             PluginError::new(millm_plugin_api::ErrorKind::IO, "the engine thread cannot be started").caused_by(&error)
         })?;
-        let shared = Shared { commands: sender, spec, waiting, max_waiting, n_ctx };
-        Ok((Self { shared: Arc::new(shared) }, handle))
+        Ok((Self { inner: Arc::new(Inner { commands, spec, max_waiting, n_ctx, shared }) }, handle))
     }
 
     /// Facts about the model.
     pub fn spec(&self) -> &ModelSpec {
-        &self.shared.spec
+        &self.inner.spec
     }
 
     /// The longest sequence, prompt and completion together, that a request may ask for.
     pub fn n_ctx(&self) -> usize {
-        self.shared.n_ctx
+        self.inner.n_ctx
     }
 
     /// Takes a request on. Returns at once; nothing here waits for a step. Dropping the receiver cancels the request
@@ -92,7 +91,7 @@ impl Engine {
     ///
     /// See [`SubmitError`].
     pub fn submit(&self, request: Request) -> Result<mpsc::Receiver<Event>, SubmitError> {
-        let Shared { n_ctx, spec, .. } = &*self.shared;
+        let Inner { n_ctx, spec, shared, max_waiting, .. } = &*self.inner;
         let (n_ctx, prompt_tokens, max_tokens) = (*n_ctx, request.prompt.len(), request.max_tokens);
         if prompt_tokens == 0 {
             return Err(SubmitError::EmptyPrompt);
@@ -104,14 +103,15 @@ impl Engine {
             return Err(SubmitError::InvalidToken { token, d_vocab: spec.d_vocab });
         }
         captures::check(&request, spec)?;
-        let waiting = self.shared.waiting.fetch_add(1, Ordering::Relaxed);
-        if waiting >= self.shared.max_waiting {
-            self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
+        let waiting = shared.waiting.fetch_add(1, Ordering::Relaxed);
+        if waiting >= *max_waiting {
+            shared.waiting.fetch_sub(1, Ordering::Relaxed);
             return Err(SubmitError::QueueFull { waiting });
         }
         let (events, receiver) = mpsc::channel(CHANNEL_CAPACITY + 2 * events_per_step(request.choices));
-        let submission = Box::new(Submission { request, events });
-        self.shared.commands.send(Command::Submit(submission)).map_err(|_| SubmitError::Stopped)?;
+        let ticket = shared.requests.enter(&request);
+        let submission = Box::new(Submission { request, events, ticket });
+        self.inner.commands.send(Command::Submit(submission)).map_err(|_| SubmitError::Stopped)?;
         Ok(receiver)
     }
 
@@ -119,6 +119,27 @@ impl Engine {
     /// [`RequestError::Stopped`](crate::RequestError::Stopped). New ones are refused from now on.
     pub fn shutdown(&self, grace: Duration) {
         // A thread that is gone already needs no telling.
-        let _ = self.shared.commands.send(Command::Shutdown { grace });
+        let _ = self.inner.commands.send(Command::Shutdown { grace });
+    }
+
+    /// Everyone who waits or runs, in the order of arrival. As of the last step.
+    pub fn requests(&self) -> Vec<RequestStatus> {
+        self.inner.shared.requests.list()
+    }
+
+    /// Ends the requests called `id` with [`RequestError::Cancelled`](crate::RequestError::Cancelled), within one step.
+    /// Says how many they are.
+    pub fn cancel(&self, id: &str) -> usize {
+        self.inner.shared.requests.cancel(id)
+    }
+
+    /// What it has done so far.
+    pub fn stats(&self) -> EngineStats {
+        self.inner.shared.counters.read()
+    }
+
+    /// Gives up what is kept for requests that begin alike.
+    pub fn forget_prefixes(&self) {
+        let _ = self.inner.commands.send(Command::ForgetPrefixes);
     }
 }

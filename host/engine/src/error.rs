@@ -116,6 +116,18 @@ pub enum RequestError {
         /// How long.
         seconds: u64,
     },
+    /// It was not done in time.
+    #[error("the request was not finished within its deadline of {seconds} s")]
+    Deadline {
+        /// From its submission to the deadline.
+        seconds: f64,
+    },
+    /// Somebody has cancelled it by its id.
+    #[error("the request was cancelled")]
+    Cancelled,
+    /// A fault of this host; its log says more.
+    #[error("an internal error")]
+    Internal,
     /// The engine is shutting down.
     #[error("the model is being unloaded")]
     Stopped,

@@ -1,19 +1,21 @@
 //! What comes out: the news of a request.
 
-use crate::{captures::Captured, error::RequestError};
+use crate::{captures::Captured, error::RequestError, sampling::TokenLogprob};
 
 /// News of a request. The channel closes after the last choice has finished, or after [`Event::Failed`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// The prompt is computed, and this is what was to be read of it. Comes once, before anything else, if the request
-    /// has captures or a lens.
+    /// has captures, a lens or logprobs of the prompt.
     Captured(Captured),
     /// A choice has grown. Characters are never split, and no part of a stop string is ever in here.
     Text {
         /// Which of the request's choices, from 0.
         choice: u32,
-        /// The new text, not empty.
+        /// The new text. Empty only if there are logprobs to tell.
         text: String,
+        /// If the request asks for them, those of the tokens drawn since the last such event.
+        logprobs: Vec<TokenLogprob>,
     },
     /// A choice has ended.
     Finished {
@@ -23,6 +25,8 @@ pub enum Event {
         reason: FinishReason,
         /// Tokens drawn for it, the end-of-sequence token included.
         completion_tokens: usize,
+        /// Tokens of the prompt that were not computed, since a cached prefix had them.
+        cached_tokens: usize,
     },
     /// The whole request has ended without a result.
     Failed(RequestError),

@@ -1,61 +1,20 @@
 //! What a request does to activations: `x += strength · v` at hook points, on its own rows only.
 
-use std::sync::Arc;
+mod error;
+mod intervention;
 
-use millm_plugin_api::{
-    ErrorKind, HookId, HookPoint, HookPointSpec, HookSet, ModelSpec, PluginError, RowSet, RowShape,
-};
+use std::{hash::Hasher, ops::Range, sync::Arc};
 
-use crate::hook_points::{HookPointError, resolve};
+use millm_plugin_api::{HookId, HookPointSpec, HookSet, ModelSpec, PluginError, RowShape};
+
+pub use self::error::InterventionError;
+use self::intervention::Intervention;
+use crate::hook_points::resolve;
 
 /// The interventions of one request, in the order in which they apply. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Interventions {
     list: Arc<Vec<Intervention>>,
-}
-
-#[derive(Clone, Debug)]
-struct Intervention {
-    point: HookId,
-    /// Which rows of a step there are.
-    rows: RowSet,
-    vector: Arc<[f32]>,
-    strength: f32,
-}
-
-/// Why an intervention was refused.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum InterventionError {
-    /// The model has no such hook point.
-    #[error(transparent)]
-    HookPoint(#[from] HookPointError),
-    /// Edits there would not reach the computation.
-    #[error("hook point {point} can only be read: {reason}")]
-    ReadOnly {
-        /// Where.
-        point: HookPoint,
-        /// Why.
-        reason: String,
-    },
-    /// The vector does not fit the activation.
-    #[error("the vector has {found} elements, activations at {point} have {expected}")]
-    WrongLength {
-        /// Where it was to be added.
-        point: HookPoint,
-        /// Width of the activation there.
-        expected: usize,
-        /// Length of the vector.
-        found: usize,
-    },
-    /// An element of the vector is NaN or infinite.
-    #[error("element {index} of the vector is not a finite number")]
-    NotFinite {
-        /// The first such element.
-        index: usize,
-    },
-    /// The strength is NaN or infinite.
-    #[error("the strength is not a finite number")]
-    StrengthNotFinite,
 }
 
 impl Interventions {
@@ -72,7 +31,27 @@ impl Interventions {
         vector: Arc<[f32]>,
         strength: f32,
     ) -> Result<(), InterventionError> {
+        self.add_vector_at(spec, name, vector, strength, 0..usize::MAX)
+    }
+
+    /// As [`add_vector`](Self::add_vector), to the rows at these positions only, those of the completion counted on
+    /// from the prompt's.
+    ///
+    /// # Errors
+    ///
+    /// See [`InterventionError`]; nothing is added then.
+    pub fn add_vector_at(
+        &mut self,
+        spec: &ModelSpec,
+        name: &str,
+        vector: Arc<[f32]>,
+        strength: f32,
+        positions: Range<usize>,
+    ) -> Result<(), InterventionError> {
         let points = resolve(spec, name)?;
+        if positions.is_empty() {
+            return Err(InterventionError::NoPositions { start: positions.start, end: positions.end });
+        }
         if !strength.is_finite() {
             return Err(InterventionError::StrengthNotFinite);
         }
@@ -84,10 +63,7 @@ impl Interventions {
         }
         // A zero delta writes nothing, so that it changes not one bit (x + 0 would turn -0 into 0) and costs nothing.
         if strength != 0.0 && vector.iter().any(|element| *element != 0.0) {
-            let of = |point: HookId| {
-                let rows = spec.hook_points[point.0 as usize].rows;
-                Intervention { point, rows, vector: Arc::clone(&vector), strength }
-            };
+            let of = |point| Intervention::new(spec, point, Arc::clone(&vector), strength, positions.clone());
             Arc::make_mut(&mut self.list).extend(points.into_iter().map(of));
         }
         Ok(())
@@ -98,30 +74,52 @@ impl Interventions {
         self.list.is_empty()
     }
 
-    /// Adds the hook points to `wanted`, those where logits are computed only if the request has such rows in the step.
-    pub(crate) fn mark(&self, has_logits: bool, wanted: &mut HookSet) {
-        let needed = self.list.iter().filter(|found| has_logits || found.rows == RowSet::Batch);
-        needed.for_each(|intervention| wanted.insert(intervention.point));
+    /// Adds the hook points to `wanted` that touch the positions of `chunk`, those where logits are computed only if the
+    /// request has such rows in the step. Says whether there are any.
+    pub(crate) fn mark(&self, chunk: &Range<usize>, has_logits: bool, wanted: &mut HookSet) -> bool {
+        let needed = self.list.iter().filter(|found| found.touches(chunk, has_logits));
+        needed.map(|intervention| wanted.insert(intervention.point)).count() > 0
     }
 
-    /// Applies everything that belongs at `point` to `data`, the rows of this request, each `width` wide.
+    /// Applies everything that belongs at `point` to `data`, rows of this request at these ascending positions, each
+    /// `width` wide.
     ///
     /// # Errors
     ///
     /// `INTERNAL` if a vector does not fit, as one made for another model.
-    pub(crate) fn apply(&self, point: HookId, data: &mut [f32], width: usize) -> Result<(), PluginError> {
-        for Intervention { vector, strength, .. } in self.list.iter().filter(|found| found.point == point) {
-            if vector.len() != width {
-                let message = format!("an activation {width} wide where the model promised {}", vector.len());
-                return Err(PluginError::new(ErrorKind::INTERNAL, message));
-            }
-            for row in data.chunks_exact_mut(width) {
-                for (x, v) in row.iter_mut().zip(vector.iter()) {
-                    *x += strength * v;
-                }
+    pub(crate) fn apply(
+        &self,
+        point: HookId,
+        positions: impl Iterator<Item = usize> + Clone,
+        data: &mut [f32],
+        width: usize,
+    ) -> Result<(), PluginError> {
+        let mut here = self.list.iter().filter(|found| found.point == point);
+        here.try_for_each(|found| found.apply(positions.clone(), data, width))
+    }
+
+    fn reaching_before(&self, end: usize) -> impl Iterator<Item = &Intervention> {
+        self.list.iter().filter(move |found| found.reaches_before(end))
+    }
+
+    /// Hashes what keys and values of positions before `end` depend on, if anything.
+    pub(crate) fn hash_before(&self, end: usize, hasher: &mut impl Hasher) {
+        self.reaching_before(end).for_each(|found| found.hash_before(end, hasher));
+    }
+
+    /// Whether keys and values of positions before `end` are the same under both.
+    pub(crate) fn agree_before(&self, end: usize, other: &Self) -> bool {
+        if Arc::ptr_eq(&self.list, &other.list) {
+            return true;
+        }
+        let (mut own, mut others) = (self.reaching_before(end), other.reaching_before(end));
+        loop {
+            match (own.next(), others.next()) {
+                (None, None) => return true,
+                (Some(one), Some(other)) if one.agrees_before(end, other) => {}
+                _ => return false,
             }
         }
-        Ok(())
     }
 }
 
@@ -143,6 +141,8 @@ fn fits(hook: &HookPointSpec, found: usize) -> Result<(), InterventionError> {
 
 #[cfg(test)]
 mod tests {
+    use std::hash::DefaultHasher;
+
     use super::*;
 
     fn spec() -> ModelSpec {
@@ -177,9 +177,9 @@ mod tests {
         let mut interventions = add("hook_embed", &[1.0, -2.0], 0.5).unwrap();
         interventions.add_vector(&spec(), "hook_embed", [0.0, 1.0].into(), 3.0).unwrap();
         let mut data = [0.0, 0.0, 10.0, 10.0];
-        interventions.apply(HookId(1), &mut data, 2).unwrap();
+        interventions.apply(HookId(1), 0..2, &mut data, 2).unwrap();
         assert_eq!(data, [0.0, 0.0, 10.0, 10.0]);
-        interventions.apply(HookId(0), &mut data, 2).unwrap();
+        interventions.apply(HookId(0), 0..2, &mut data, 2).unwrap();
         assert_eq!(data, [0.5, 2.0, 10.5, 12.0]);
     }
 
@@ -189,8 +189,57 @@ mod tests {
         interventions.add_vector(&spec(), "hook_embed", [1.0, 0.0].into(), 1.0).unwrap();
         for has_logits in [false, true] {
             let mut wanted = HookSet::new();
-            interventions.mark(has_logits, &mut wanted);
+            assert!(interventions.mark(&(3..4), has_logits, &mut wanted));
             assert_eq!((wanted.contains(HookId(0)), wanted.contains(HookId(4))), (true, has_logits));
+        }
+    }
+
+    #[test]
+    fn positions_bound_where_a_vector_is_added() {
+        let mut interventions = Interventions::default();
+        interventions.add_vector_at(&spec(), "hook_embed", [1.0, 1.0].into(), 1.0, 5..7).unwrap();
+        let mut data = [0.0; 8];
+        interventions.apply(HookId(0), 4..8, &mut data, 2).unwrap();
+        assert_eq!(data, [0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0]);
+        for (chunk, touched) in [(0..5, false), (4..6, true), (6..9, true), (7..8, false)] {
+            assert_eq!(interventions.mark(&chunk, true, &mut HookSet::new()), touched, "{chunk:?}");
+        }
+        let none = interventions.add_vector_at(&spec(), "hook_embed", [1.0, 1.0].into(), 1.0, 5..5);
+        assert_eq!(none, Err(InterventionError::NoPositions { start: 5, end: 5 }));
+    }
+
+    #[test]
+    fn keys_and_values_depend_on_what_reached_them_and_on_nothing_else() {
+        let make = |list: &[(&str, [f32; 2], f32, Range<usize>)]| {
+            let mut interventions = Interventions::default();
+            for (name, vector, strength, positions) in list.iter().cloned() {
+                interventions.add_vector_at(&spec(), name, vector.into(), strength, positions).unwrap();
+            }
+            interventions
+        };
+        let hash = |interventions: &Interventions, end| {
+            let mut hasher = DefaultHasher::new();
+            interventions.hash_before(end, &mut hasher);
+            hasher.finish()
+        };
+        let base = || ("hook_embed", [1.0, 2.0], 3.0, 0..usize::MAX);
+        let one = make(&[base()]);
+        for (other, end, same) in [
+            (make(&[base()]), 16, true),
+            (make(&[base(), ("logits", [1.0, 0.0], 9.0, 0..usize::MAX)]), 16, true),
+            (make(&[base(), ("hook_embed", [1.0, 0.0], 9.0, 16..20)]), 16, true),
+            (make(&[base(), ("hook_embed", [1.0, 0.0], 9.0, 16..20)]), 32, false),
+            (make(&[("hook_embed", [1.0, 2.0], 3.0, 0..16)]), 16, true),
+            (make(&[("hook_embed", [1.0, 2.0], 3.0, 0..16)]), 17, false),
+            (make(&[("hook_embed", [1.0, 2.0], 3.0, 1..16)]), 16, false),
+            (make(&[("hook_embed", [1.0, 2.0], 4.0, 0..16)]), 16, false),
+            (make(&[("hook_embed", [1.0, 2.5], 3.0, 0..16)]), 16, false),
+            (make(&[("blocks.0.hook_resid_post", [1.0, 2.0], 3.0, 0..16)]), 16, false),
+            (make(&[base(), base()]), 16, false),
+            (Interventions::default(), 16, false),
+        ] {
+            assert_eq!((one.agree_before(end, &other), other.agree_before(end, &one)), (same, same), "{other:?}");
+            assert_eq!(hash(&one, end) == hash(&other, end), same, "{other:?}");
         }
     }
 

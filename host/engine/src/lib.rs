@@ -8,11 +8,13 @@
 //!
 //! * [`engine`], [`config`]: the handle to a running engine, and its settings
 //! * [`request`], [`event`], [`error`]: what goes in and what comes out
+//! * [`requests`], [`stats`]: how those who wait and run are doing, and what has been done so far
 //! * [`hook_points`]: names of hook points
 //! * [`interventions`]: what a request does to activations
 //! * [`captures`]: what a request reads of them
 //! * [`sampling`]: from logits to a token
 //! * [`threads`]: the host's one thread pool
+//! * `shared`: what the handle and the thread both look at
 //! * `worker`: the engine thread, its scheduler and its sequences
 
 pub mod captures;
@@ -23,7 +25,10 @@ pub mod event;
 pub mod hook_points;
 pub mod interventions;
 pub mod request;
+pub mod requests;
 pub mod sampling;
+mod shared;
+pub mod stats;
 pub mod threads;
 mod worker;
 
@@ -36,7 +41,9 @@ pub use self::{
     hook_points::HookPointError,
     interventions::{InterventionError, Interventions},
     request::Request,
-    sampling::Sampling,
+    requests::RequestStatus,
+    sampling::{Sampling, TokenLogprob},
+    stats::EngineStats,
     threads::Threads,
     worker::read_alone,
 };

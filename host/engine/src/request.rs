@@ -1,5 +1,7 @@
 //! What goes in: one prompt and what to do with it.
 
+use std::{sync::Arc, time::Instant};
+
 use millm_text::StopStrings;
 
 use crate::{
@@ -9,8 +11,20 @@ use crate::{
 };
 
 /// One prompt and what to do with it. Yields `choices` independent completions.
+///
+/// The default asks for nothing: it lacks a prompt and `max_tokens`.
 #[derive(Clone, Debug)]
 pub struct Request {
+    /// What it is called in [`Engine::requests`](crate::Engine::requests), and what cancels it. Requests of one call
+    /// share it.
+    pub id: Arc<str>,
+    /// On whose behalf. Clients are served equally, whatever the number of their requests.
+    pub client: Arc<str>,
+    /// When it fails with [`RequestError::Deadline`](crate::RequestError::Deadline), finished or not.
+    pub deadline: Option<Instant>,
+    /// Whether it may use what others have computed of the same beginning, and leave its own for others. It changes not
+    /// one bit.
+    pub cache_prompt: bool,
     /// Token ids, at least one, each below the model's `d_vocab`.
     pub prompt: Vec<u32>,
     /// Completion tokens after which a choice ends with [`FinishReason::Length`](crate::FinishReason::Length). Zero is
@@ -22,34 +36,58 @@ pub struct Request {
     pub sampling: Sampling,
     /// Texts at which a choice ends; they are not part of its text.
     pub stop: StopStrings,
+    /// Whether every drawn token comes with its logprob, and how many of the most probable ones with it.
+    pub logprobs: Option<usize>,
     /// Tokens at which a choice ends, such as the model's end-of-sequence tokens; they have no text.
     pub stop_token_ids: Vec<u32>,
     /// What is done to this request's activations, and to no other's.
     pub interventions: Interventions,
     /// Activations of the prompt to copy.
     pub captures: Captures,
+    /// Whether the tokens of the prompt come with their logprobs, and how many of the most probable ones with each.
+    pub prompt_logprobs: Option<usize>,
     /// What to show of the model's mind on the way through the prompt.
     pub lens: LogitLens,
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        Self {
+            id: Arc::default(),
+            client: Arc::default(),
+            deadline: None,
+            cache_prompt: true,
+            prompt: Vec::new(),
+            max_tokens: 0,
+            choices: 1,
+            sampling: Sampling::default(),
+            stop: StopStrings::default(),
+            logprobs: None,
+            stop_token_ids: Vec::new(),
+            interventions: Interventions::default(),
+            captures: Captures::default(),
+            prompt_logprobs: None,
+            lens: LogitLens::default(),
+        }
+    }
 }
 
 impl Request {
     /// One that draws no token: it computes the prompt and reads it.
     pub fn reading(prompt: Vec<u32>, interventions: Interventions, captures: Captures, lens: LogitLens) -> Self {
-        Self {
-            prompt,
-            max_tokens: 0,
-            choices: 1,
-            sampling: Sampling::default(),
-            stop: StopStrings::default(),
-            stop_token_ids: Vec::new(),
-            interventions,
-            captures,
-            lens,
-        }
+        Self { prompt, interventions, captures, lens, ..Self::default() }
     }
 
-    /// Whether there is something to read of the prompt, by captures or a lens.
+    /// Whether there is something to read of the prompt: activations, what the lens shows, or logprobs.
     pub(crate) fn reads(&self) -> bool {
-        !self.captures.is_empty() || !self.lens.is_empty()
+        !self.captures.is_empty() || !self.lens.is_empty() || self.prompt_logprobs.is_some()
+    }
+
+    /// The first position of the prompt that it has to see computed: something is read there, or drawn from it.
+    pub(crate) fn first_seen(&self) -> usize {
+        let captured = self.captures.positions().first().filter(|_| !self.captures.is_empty());
+        let lens = self.lens.positions().first().filter(|_| !self.lens.is_empty());
+        let logprobs = self.prompt_logprobs.map(|_| &0);
+        [captured, lens, logprobs].into_iter().flatten().copied().fold(self.prompt.len().saturating_sub(1), usize::min)
     }
 }

@@ -4,47 +4,50 @@
 //! what is left. Nothing else distinguishes prefill, decode and resumption: a choice has `computed` positions and works
 //! toward having computed all its tokens; when it has, it draws one more.
 //!
+//! * `admission`: who comes in, and who leaves before the end
+//! * `queue`: who waits, and whose turn it is
 //! * `choice`: one sequence that grows, and where its text goes
-//! * `plan`: who gets how many rows of the next step, and whose pages are taken back for it
+//! * `prefixes`: what was computed and is kept for those who begin alike
+//! * `plan`: who gets how many rows of the next step, and whose pages are taken back for it; `pace` says how many there
+//!   are, `share` how prompts share them
 //! * `step`: running a plan, and what follows from its logits
 //! * `batch`: the rows of a step
 //! * `visitor`: what happens at hook points meanwhile
 //! * `alone`: a prompt that is read without an engine
 
+mod admission;
 mod alone;
 mod batch;
 mod choice;
+mod pace;
 mod plan;
+mod prefixes;
+mod queue;
+mod share;
 mod step;
 mod visitor;
 
 use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-        mpsc as commands,
-    },
+    sync::{Arc, atomic::Ordering, mpsc as commands},
     time::{Duration, Instant},
 };
 
-use millm_plugin_api::{HookSet, loaded::LoadedModel};
+use millm_plugin_api::{HookSet, PageUsage, loaded::LoadedModel};
 use millm_text::Tokenizer;
 use tokio::sync::mpsc;
 
 pub use self::alone::read_alone;
-use self::choice::Choice;
 pub(crate) use self::choice::events_per_step;
+use self::{choice::Choice, pace::Pace, prefixes::Prefixes, queue::Queue};
 use crate::{
-    config::EngineConfig,
-    error::RequestError,
-    event::{Event, FinishReason},
-    request::Request,
+    config::EngineConfig, error::RequestError, event::Event, request::Request, requests::Ticket, shared::Shared,
+    stats::Counters,
 };
 
 /// What the handle sends to the thread.
 pub(crate) enum Command {
     Submit(Box<Submission>),
+    ForgetPrefixes,
     Shutdown { grace: Duration },
 }
 
@@ -52,6 +55,7 @@ pub(crate) enum Command {
 pub(crate) struct Submission {
     pub(crate) request: Request,
     pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) ticket: Ticket,
 }
 
 /// How often readers that stall are looked at when nothing else is to do.
@@ -66,11 +70,13 @@ pub(crate) struct Worker {
     tokenizer: Tokenizer,
     config: EngineConfig,
     commands: commands::Receiver<Command>,
-    /// Length of `queue` and of what is under way to it, for the handle to refuse more.
-    waiting: Arc<AtomicUsize>,
-    queue: VecDeque<Box<Submission>>,
+    shared: Arc<Shared>,
+    queue: Queue,
     /// In the order of admission: of two that want the same page, the first gets it.
     running: Vec<Choice>,
+    prefixes: Prefixes,
+    pace: Pace,
+    page_tokens: usize,
     /// Set once the engine is to end.
     deadline: Option<Instant>,
     /// Whether every handle is gone.
@@ -83,18 +89,22 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn new(
         model: LoadedModel,
+        pages: PageUsage,
         tokenizer: Tokenizer,
         config: EngineConfig,
         commands: commands::Receiver<Command>,
-        waiting: Arc<AtomicUsize>,
+        shared: Arc<Shared>,
     ) -> Self {
         Self {
+            pace: Pace::new(config.step_target, config.step_tokens),
+            prefixes: Prefixes::new(pages),
+            page_tokens: pages.page_tokens.max(1) as usize,
             model,
             tokenizer,
             config,
             commands,
-            waiting,
-            queue: VecDeque::new(),
+            shared,
+            queue: Queue::default(),
             running: Vec::new(),
             deadline: None,
             orphaned: false,
@@ -106,15 +116,20 @@ impl Worker {
     /// Runs until shut down, or until every handle is gone and all work is done.
     pub(crate) fn run(mut self) {
         while self.receive() {
-            self.drop_cancelled();
+            self.end_unwanted();
             self.admit();
             self.end_stalled();
             let plan = self.plan();
             if !plan.is_empty() {
                 self.step(&plan);
             }
+            self.tell();
         }
         self.stop();
+    }
+
+    fn n_ctx_short(&self) -> Option<usize> {
+        self.model.spec().n_ctx_short.map(|short| short as usize)
     }
 
     /// Takes in what has come, and waits if there is nothing to compute. Says whether to go on.
@@ -124,7 +139,7 @@ impl Worker {
             if self.deadline.is_some_and(|deadline| idle || Instant::now() >= deadline) || (idle && self.orphaned) {
                 return false;
             }
-            let runnable = self.running.iter().any(Choice::can_emit) || self.admits_next();
+            let runnable = self.running.iter().any(Choice::can_emit) || self.next_client().is_some();
             let received = if runnable || self.orphaned {
                 if !runnable {
                     std::thread::sleep(STALL_POLL);
@@ -137,11 +152,9 @@ impl Worker {
                 timeout.map_err(|error| error == commands::RecvTimeoutError::Disconnected)
             };
             match received {
-                Ok(Command::Submit(submission)) if self.deadline.is_none() => self.queue.push_back(submission),
-                Ok(Command::Submit(submission)) => {
-                    self.waiting.fetch_sub(1, Ordering::Relaxed);
-                    let _ = submission.events.try_send(Event::Failed(RequestError::Stopped));
-                }
+                Ok(Command::Submit(submission)) if self.deadline.is_none() => self.queue.push(submission),
+                Ok(Command::Submit(submission)) => self.turn_away(&submission, RequestError::Stopped),
+                Ok(Command::ForgetPrefixes) => self.prefixes.clear(),
                 Ok(Command::Shutdown { grace }) => self.deadline = Some(Instant::now() + grace.min(LONGEST_GRACE)),
                 Err(disconnected) => {
                     self.orphaned |= disconnected;
@@ -151,43 +164,37 @@ impl Worker {
         }
     }
 
-    /// Forgets requests whose reader is gone; their pages are free for this step already.
-    fn drop_cancelled(&mut self) {
-        self.running.retain(|choice| !choice.is_cancelled());
-        let before = self.queue.len();
-        self.queue.retain(|submission| !submission.events.is_closed());
-        self.waiting.fetch_sub(before - self.queue.len(), Ordering::Relaxed);
-    }
-
-    /// Whether there is a next request and room for all its choices, which run together since they fork from one
-    /// prompt. One that is wider than the limit runs alone.
-    fn admits_next(&self) -> bool {
-        self.queue.front().is_some_and(|next| {
-            let width = self.running.iter().map(Choice::width).sum::<usize>() + next.request.choices as usize;
-            width <= self.config.max_sequences || self.running.is_empty()
-        })
-    }
-
-    fn admit(&mut self) {
-        while self.admits_next() {
-            let Some(submission) = self.queue.pop_front() else { break };
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            if submission.request.max_tokens == 0 && !submission.request.reads() {
-                for choice in 0..submission.request.choices {
-                    let reason = FinishReason::Length;
-                    let _ = submission.events.try_send(Event::Finished { choice, reason, completion_tokens: 0 });
-                }
-                continue;
-            }
-            self.running.push(Choice::first(*submission, &self.tokenizer));
+    /// Lets go of a choice that has come to its end, and keeps what it has computed.
+    fn retire(&mut self, choice: Choice) {
+        if self.config.cache_prompts {
+            let n_ctx_short = self.n_ctx_short();
+            choice.leave(&mut self.prefixes, n_ctx_short);
         }
     }
 
-    fn end_stalled(&mut self) {
-        let limit = self.config.stall_limit;
-        while let Some(index) = self.running.iter_mut().position(|choice| choice.stalled_for() >= limit) {
-            self.fail(index, RequestError::Stalled { seconds: limit.as_secs() });
+    /// Tells others how everything is going.
+    fn tell(&mut self) {
+        self.queue.note_running(self.running.iter().map(|choice| &*choice.request().client));
+        self.shared.counters.kept_positions.store(self.prefixes.positions() as u64, Ordering::Relaxed);
+        // The choices of a request stand together.
+        for choices in self.running.chunk_by(|one, other| one.request_id() == other.request_id()) {
+            let computed = choices.iter().map(|choice| choice.computed).sum();
+            let pages = choices.iter().map(|choice| choice.computed.div_ceil(self.page_tokens)).sum();
+            choices[0].ticket().note(computed, pages, choices[0].cached());
         }
+    }
+
+    fn note_step(&self, rows: usize, took: Duration, editing: Duration) {
+        let counters = &self.shared.counters;
+        Counters::add(&counters.steps, 1);
+        Counters::add(&counters.rows, rows as u64);
+        Counters::add(&counters.forward_ns, took.as_nanos() as u64);
+        Counters::add(&counters.interventions_ns, editing.as_nanos() as u64);
+    }
+
+    fn note_preemption(&self) {
+        tracing::debug!("a sequence's KV pages were taken back");
+        Counters::add(&self.shared.counters.preemptions, 1);
     }
 
     /// Ends what is left, and what has come in meanwhile.
@@ -196,12 +203,11 @@ impl Worker {
             self.fail(0, RequestError::Stopped);
         }
         let late = self.commands.try_iter().filter_map(|command| match command {
-            Command::Submit(submission) => Some(submission),
-            Command::Shutdown { .. } => None,
+            Command::Submit(submission) => Some(*submission),
+            Command::ForgetPrefixes | Command::Shutdown { .. } => None,
         });
-        for submission in self.queue.into_iter().chain(late) {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            let _ = submission.events.try_send(Event::Failed(RequestError::Stopped));
+        for submission in self.queue.drain().into_iter().chain(late) {
+            self.turn_away(&submission, RequestError::Stopped);
         }
     }
 

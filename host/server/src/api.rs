@@ -25,6 +25,7 @@ pub(crate) mod place;
 pub(crate) mod plugins;
 mod query;
 mod reading;
+pub(crate) mod requests;
 mod selector;
 mod source;
 mod wait;

@@ -4,7 +4,12 @@ use axum::extract::FromRef;
 use millm_store::Store;
 
 use crate::{
-    api::Budget, http::ApiKey, live::Live, models::Models, operations::Operations, plugins::Plugins,
+    api::Budget,
+    http::{ApiKey, RequestTimeout},
+    live::Live,
+    models::Models,
+    operations::Operations,
+    plugins::Plugins,
     readiness::Readiness,
 };
 
@@ -19,7 +24,14 @@ pub(crate) struct App {
     /// Memory for activations on their way to clients.
     pub(crate) captures: Budget,
     pub(crate) api_key: Option<ApiKey>,
+    pub(crate) request_timeout: RequestTimeout,
     pub(crate) readiness: Readiness,
+}
+
+impl FromRef<App> for RequestTimeout {
+    fn from_ref(app: &App) -> Self {
+        app.request_timeout
+    }
 }
 
 impl FromRef<App> for Option<ApiKey> {

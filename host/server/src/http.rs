@@ -3,6 +3,7 @@
 mod auth;
 mod body;
 mod by;
+mod caller;
 mod exchange;
 mod id;
 mod origin;
@@ -12,6 +13,7 @@ pub(crate) use self::{
     auth::{ApiKey, bearer, require_key},
     body::{JsonBody, MaybeJson},
     by::By,
+    caller::{Caller, RequestTimeout},
     exchange::frame,
     id::unique_id,
     origin::{is_foreign, refuse_foreign},

@@ -29,6 +29,7 @@ use std::{
 };
 
 use anyhow::ensure;
+use millm_engine::Engine;
 use millm_store::Store;
 use tokio::sync::Mutex;
 
@@ -137,6 +138,15 @@ impl Models {
         let entries = self.entries();
         let loaded: Vec<&str> = entries.iter().filter_map(Entry::model).map(|model| model.id.as_str()).collect();
         if loaded.is_empty() { "none loaded".into() } else { loaded.join(", ") }
+    }
+
+    /// The engines of the models in memory, those included that are being unloaded, with the ids of their models.
+    pub(crate) fn engines(&self) -> Vec<(String, Engine)> {
+        let engine = |entry: &Entry| match &entry.phase {
+            Phase::Unloading(engine) => Some(engine.clone()),
+            _ => entry.model().map(|model| model.engine.clone()),
+        };
+        self.entries().iter().filter_map(|entry| Some((entry.id.clone(), engine(entry)?))).collect()
     }
 
     /// Where loads and unloads are under way.

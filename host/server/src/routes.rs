@@ -9,7 +9,7 @@ use axum::{
     http::{Method, StatusCode, Uri},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::{MethodRouter, get, post},
+    routing::{MethodRouter, delete, get, post},
 };
 
 use crate::{
@@ -55,6 +55,8 @@ fn api() -> Vec<Route> {
         ("/operations/{id}/cancel", post(api::operations::cancel)),
         ("/models/{id}/certificate", get(api::certificate::show)),
         ("/models/{id}/hook_points", get(api::hook_points::list)),
+        ("/requests", get(api::requests::list)),
+        ("/requests/{id}", delete(api::requests::cancel)),
         ("/capture", post(api::capture::create)),
         ("/logit_lens", post(api::logit_lens::create)),
     ]

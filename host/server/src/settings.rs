@@ -38,6 +38,10 @@ pub(crate) struct Settings {
     pub(crate) memory_limit: Option<u64>,
     pub(crate) auto_load: bool,
     pub(crate) max_sequences: usize,
+    /// How long running texts may wait for their next token while prompts are computed.
+    pub(crate) step_target: Duration,
+    pub(crate) cache_prompts: bool,
+    pub(crate) request_timeout: Option<Duration>,
     /// Of the activations of one capture.
     pub(crate) capture_bytes: u64,
     pub(crate) shutdown_grace: Duration,
@@ -62,6 +66,7 @@ impl Settings {
              MILLM_API_KEY or api-key in millm.toml"
         );
         ensure!(options.max_sequences != Some(0), "max-sequences must be at least 1");
+        ensure!(options.request_timeout != Some(0), "request-timeout must be at least 1");
         let kv_cache_mib = options.kv_cache_mib.unwrap_or(1024);
         let capture_limit_mib = options.capture_limit_mib.unwrap_or(256);
         let memory_limit = options.memory_limit_mib.map(|mib| mib.checked_mul(1 << 20));
@@ -83,6 +88,9 @@ impl Settings {
             memory_limit: memory_limit.map(|bytes| bytes.context("memory-limit-mib is too large")).transpose()?,
             auto_load: options.auto_load.unwrap_or(true),
             max_sequences: options.max_sequences.unwrap_or(64),
+            step_target: Duration::from_millis(options.step_target_ms.unwrap_or(200).into()),
+            cache_prompts: options.cache_prompts.unwrap_or(true),
+            request_timeout: options.request_timeout.map(Duration::from_secs),
             capture_bytes: capture_limit_mib.checked_mul(1 << 20).context("capture-limit-mib is too large")?,
             shutdown_grace: Duration::from_secs(options.shutdown_grace.unwrap_or(30)),
             log_format: options.log_format.unwrap_or_default(),

@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     future::{IntoFuture, pending},
     io,
+    net::SocketAddr,
     time::Duration,
 };
 
@@ -57,7 +58,11 @@ pub(crate) async fn serve(
         // Dropping the sender means the same as sending.
         let _ = stopped.await;
     };
-    let mut server = tokio::spawn(axum::serve(listener, router).with_graceful_shutdown(until).into_future());
+    let mut server = tokio::spawn(
+        axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
+            .with_graceful_shutdown(until)
+            .into_future(),
+    );
     let begun = async {
         begin.await?;
         pending::<anyhow::Result<Infallible>>().await

@@ -24,6 +24,7 @@ use crate::{
     app::App,
     cli::{Cli, Command, Serve},
     error::ApiError,
+    http::RequestTimeout,
     live::Live,
     logging,
     models::{self, KvLimits, Limits, Loading, Located, Models},
@@ -129,8 +130,14 @@ async fn open(settings: Settings) -> anyhow::Result<App> {
         grace: settings.shutdown_grace,
         auto_load: settings.auto_load,
     };
-    let config =
-        EngineConfig { max_sequences: settings.max_sequences, max_waiting: MAX_WAITING, ..EngineConfig::default() };
+    let config = EngineConfig {
+        max_sequences: settings.max_sequences,
+        max_waiting: MAX_WAITING,
+        step_target: settings.step_target,
+        cache_prompts: settings.cache_prompts,
+        ..EngineConfig::default()
+    };
+    let request_timeout = RequestTimeout(settings.request_timeout);
     let options = LoadOptions { kv_bytes: settings.kv_bytes };
     let captures = Budget::new(settings.capture_bytes);
     let api_key = settings.api_key.clone();
@@ -148,7 +155,7 @@ async fn open(settings: Settings) -> anyhow::Result<App> {
     let loading = Loading { registry, threads, options, config, data_dir };
     let models = Models::open(store.clone(), operations.clone(), live.clone(), loading, limits).await;
     let models = models.map_err(|ApiError { message, .. }| anyhow!(message))?;
-    Ok(App { store, models, plugins, operations, live, captures, api_key, readiness })
+    Ok(App { store, models, plugins, operations, live, captures, api_key, request_timeout, readiness })
 }
 
 fn join(addresses: &[SocketAddr]) -> String {

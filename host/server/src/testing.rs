@@ -10,7 +10,7 @@ use millm_store::{Location, Store};
 use crate::{
     api::Budget,
     app::App,
-    http::ApiKey,
+    http::{ApiKey, RequestTimeout},
     live::Live,
     models::{KvLimits, Limits, Loading, Models},
     operations::Operations,
@@ -52,6 +52,7 @@ pub(crate) async fn app(folder: &Path, api_key: Option<&str>) -> App {
         live,
         captures: Budget::new(1 << 20),
         api_key,
+        request_timeout: RequestTimeout(None),
         readiness: Readiness::begin(),
     }
 }

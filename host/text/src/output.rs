@@ -20,6 +20,11 @@ impl OutputText {
         self.stop.push(&self.detokenizer.push(id).unwrap_or_default())
     }
 
+    /// The text that `id` made final, with which no stop string ends and none begins.
+    pub fn push_unstoppable(&mut self, id: u32) -> Emit {
+        Emit { text: self.detokenizer.push(id).unwrap_or_default(), stopped: None }
+    }
+
     /// The rest, when no token follows: unfinished characters as U+FFFD, and text held back for a stop string. A stop
     /// string can become complete only here, so this too says whether the text was cut.
     pub fn finish(&mut self) -> Emit {

@@ -9,7 +9,7 @@ use super::{CAPTURE, LENS, RESID, capture, contract::Contract};
 use crate::{CHAT, COMPLETIONS, absurd_steering, chat, completion, with};
 
 /// What is met when a host, its store or a plugin is in trouble or busy, which other tests bring about.
-const ELSEWHERE: [&str; 19] = [
+const ELSEWHERE: [&str; 21] = [
     "captures_busy",
     "foreign_origin",
     "insufficient_memory",
@@ -25,6 +25,8 @@ const ELSEWHERE: [&str; 19] = [
     "no_logit_lens",
     "plugin_refused",
     "queue_full",
+    "request_cancelled",
+    "request_timeout",
     "starting",
     "store_full",
     "store_unavailable",
@@ -104,6 +106,7 @@ fn errors_are_those_that_the_document_lists() {
     failed("getOperation", 404, server.get("/api/operations/nobody"));
     failed("getOperation", 400, server.get("/api/operations/nobody?wait=1h"));
     failed("getOperation", 400, server.get("/api/operations/nobody?weight=1"));
+    failed("cancelRequest", 404, server.delete("/api/requests/nobody"));
     failed("cancelOperation", 404, server.post("/api/operations/nobody/cancel", &nothing));
 
     wrong_prompts_and_parameters(&server, &failed);

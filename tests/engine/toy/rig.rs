@@ -1,9 +1,9 @@
 use std::{sync::Arc, thread::JoinHandle, time::Duration};
 
-use millm_engine::{Captures, Engine, EngineConfig, Interventions, LogitLens, Request, Sampling, hook_points::resolve};
+use millm_engine::{Engine, EngineConfig, Request, Sampling, hook_points::resolve};
 use millm_plugin_api::{HookId, loaded::LoadedModel};
 use millm_tests::folders::demo_model;
-use millm_text::{ModelText, StopStrings};
+use millm_text::ModelText;
 
 use super::{Nature, Probe, Toy, spec};
 
@@ -29,13 +29,8 @@ impl ToyRig {
         Request {
             prompt: prompt.to_vec(),
             max_tokens,
-            choices: 1,
             sampling: Sampling { temperature: 0.0, ..Sampling::default() },
-            stop: StopStrings::default(),
-            stop_token_ids: Vec::new(),
-            interventions: Interventions::default(),
-            captures: Captures::default(),
-            lens: LogitLens::default(),
+            ..Request::default()
         }
     }
 

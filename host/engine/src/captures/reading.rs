@@ -3,7 +3,7 @@ use std::ops::Range;
 use millm_plugin_api::{HookId, HookSet, ModelSpec, PluginError, RowSet, loaded::LoadedModel};
 
 use super::{Captured, buffer::Buffer, lens::Lens, within};
-use crate::{error::RequestError, request::Request};
+use crate::{error::RequestError, request::Request, sampling::TokenLogprob};
 
 /// What has been read of one request's prompt so far. Its memory is that of the result.
 #[derive(Debug)]
@@ -11,6 +11,7 @@ pub(crate) struct Reading {
     /// In the order of [`Captures::points`](super::Captures::points).
     activations: Vec<Buffer>,
     lens: Lens,
+    logprobs: Vec<TokenLogprob>,
 }
 
 /// The rows of one request at one point of a step.
@@ -39,7 +40,8 @@ impl Reading {
         let points = if captures.is_empty() { &[] } else { captures.points() };
         let (positions, keys) = (captures.positions().len(), request.prompt.len());
         let buffer = |point: &HookId| Buffer::new(*point, spec.hook_points[point.0 as usize].row, positions, keys);
-        Ok(Self { activations: points.iter().map(buffer).collect::<Result<_, _>>()?, lens: Lens::new(&request.lens) })
+        let activations = points.iter().map(buffer).collect::<Result<_, _>>()?;
+        Ok(Self { activations, lens: Lens::new(&request.lens), logprobs: Vec::new() })
     }
 
     /// Copies what is wanted of rows that the model lends, as the request's interventions have left them.
@@ -48,10 +50,10 @@ impl Reading {
         let row = |index: usize| &data[index * width..(index + 1) * width];
         if let Ok(index) = self.activations.binary_search_by_key(&point, |buffer| buffer.point) {
             for (count, position) in within(request.captures.positions(), chunk).iter().enumerate() {
-                // Where logits are wanted, the captured positions come first; there may be one more to draw from.
                 let index_of_row = match rows {
-                    RowSet::Batch => position - chunk.start,
-                    RowSet::Logits => count,
+                    // Where logprobs are wanted, all rows have logits.
+                    RowSet::Logits if request.prompt_logprobs.is_none() => count,
+                    RowSet::Batch | RowSet::Logits => position - chunk.start,
                 };
                 self.activations[index].push(row(index_of_row));
             }
@@ -63,13 +65,29 @@ impl Reading {
         }
     }
 
-    /// Works up what a step that has succeeded left here.
+    /// Works up what a step that has succeeded left here: rows of the lens, and the `logits` of the positions in `chunk`
+    /// that have some.
     ///
     /// # Errors
     ///
     /// If the model cannot say what it would say, or a logit is not finite.
-    pub(crate) fn look(&mut self, request: &Request, model: &LoadedModel) -> Result<(), RequestError> {
-        self.lens.look(&request.lens, model)
+    pub(crate) fn look(
+        &mut self,
+        request: &Request,
+        model: &LoadedModel,
+        chunk: &Range<usize>,
+        logits: &[f32],
+    ) -> Result<(), RequestError> {
+        self.lens.look(&request.lens, model)?;
+        let Some(top) = request.prompt_logprobs else { return Ok(()) };
+        let rows = logits.chunks_exact(model.spec().d_vocab as usize);
+        for (position, row) in chunk.clone().zip(rows) {
+            let Some(next) = request.prompt.get(position + 1) else { break };
+            let found =
+                TokenLogprob::read(row, *next, top).ok_or(RequestError::NotFinite { position: position + 1 })?;
+            self.logprobs.push(found);
+        }
+        Ok(())
     }
 
     /// Everything, now that the prompt is computed.
@@ -79,7 +97,7 @@ impl Reading {
     /// `INTERNAL` if the model did not lend each row once.
     pub(crate) fn finish(self, request: &Request, spec: &ModelSpec) -> Result<Captured, PluginError> {
         let activations = self.activations.into_iter().map(|buffer| buffer.finish(spec)).collect::<Result<_, _>>()?;
-        Ok(Captured { activations, lens: self.lens.finish(&request.lens, spec)? })
+        Ok(Captured { activations, lens: self.lens.finish(&request.lens, spec)?, logprobs: self.logprobs })
     }
 }
 
@@ -91,11 +109,19 @@ pub(crate) fn mark(request: &Request, chunk: &Range<usize>, wanted: &mut HookSet
     captured.iter().chain(seen).for_each(|point| wanted.insert(*point));
 }
 
-/// The positions of `chunk` whose logits `request` captures, ascending.
-pub(crate) fn logit_positions<'a>(request: &'a Request, spec: &ModelSpec, chunk: &Range<usize>) -> &'a [usize] {
+/// The positions of `chunk` whose logits `request` reads, ascending.
+pub(crate) fn logit_positions(request: &Request, spec: &ModelSpec, chunk: &Range<usize>) -> Vec<usize> {
     let at_logits = |point: &HookId| spec.hook_points[point.0 as usize].rows == RowSet::Logits;
-    match request.captures.points().iter().any(at_logits) {
+    let captured = match request.captures.points().iter().any(at_logits) {
         true => within(request.captures.positions(), chunk),
         false => &[],
+    };
+    if request.prompt_logprobs.is_none() {
+        return captured.to_vec();
     }
+    // What follows the last token of the prompt is no part of it.
+    let last = request.prompt.len() - 1;
+    let mut positions: Vec<usize> = (chunk.start..chunk.end.min(last)).collect();
+    positions.extend(captured.iter().filter(|position| **position >= last));
+    positions
 }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use millm_plugin_api::{
     HookSet, PluginError,
     loaded::{LoadedModel, Step},
@@ -35,9 +37,12 @@ pub fn read_alone(model: &LoadedModel, prompt: &[u32], captures: &Captures) -> R
             reading: Some(&mut reading),
             batch: 0..chunk.len(),
             logits: 0..logit_rows.len(),
+            logit_positions: positions,
             start,
         };
-        let mut visitor = Visitor { spec, rows: vec![rows], batch_rows: chunk.len(), logit_rows: logit_rows.len() };
+        let (batch_rows, logit_count) = (chunk.len(), logit_rows.len());
+        let mut visitor =
+            Visitor { spec, rows: vec![rows], batch_rows, logit_rows: logit_count, editing: Duration::ZERO };
         let step = Step {
             tokens: &prompt[chunk.clone()],
             sequences: &[(&sequence, chunk.len() as u32)],

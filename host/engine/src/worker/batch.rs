@@ -1,3 +1,5 @@
+use std::{ops::Range, time::Duration};
+
 use millm_plugin_api::{
     HookSet, ModelSpec, PluginError,
     loaded::{LoadedModel, SequenceHandle, Step},
@@ -18,8 +20,25 @@ pub(super) struct Batch<'a> {
     logit_rows: Vec<u32>,
     /// Rows that somebody edits or reads.
     rows: Vec<Rows<'a>>,
-    /// For each choice the row of the logits that it draws from, if it is to draw.
-    drawn_from: Vec<Option<usize>>,
+    logits: Vec<ChoiceLogits>,
+}
+
+/// Which logits of a step are whose.
+pub(super) struct ChoiceLogits {
+    /// Positions that the choice has computed.
+    pub(super) chunk: Range<usize>,
+    /// Its rows of the logits.
+    pub(super) rows: Range<usize>,
+    /// Whether it draws from the last of them.
+    pub(super) draws: bool,
+}
+
+/// What a step has come to, besides its logits.
+pub(super) struct Computed {
+    /// Of each choice, in the order in which they were added.
+    pub(super) logits: Vec<ChoiceLogits>,
+    /// Time that interventions have taken.
+    pub(super) editing: Duration,
 }
 
 impl<'a> Batch<'a> {
@@ -33,7 +52,7 @@ impl<'a> Batch<'a> {
             sequences: Vec::new(),
             logit_rows: Vec::new(),
             rows: Vec::new(),
-            drawn_from: Vec::new(),
+            logits: Vec::new(),
         }
     }
 
@@ -44,37 +63,39 @@ impl<'a> Batch<'a> {
         let chunk = computed..computed + rows;
         self.tokens.extend_from_slice(&tokens[chunk.clone()]);
         self.sequences.extend(sequence.map(|sequence| (sequence, rows as u32)));
+        let mut logit_positions = Vec::new();
         if reading.is_some() {
             captures::mark(request, &chunk, self.wanted);
-            let positions = captures::logit_positions(request, self.spec, &chunk);
-            self.logit_rows.extend(positions.iter().map(|position| (first + position - chunk.start) as u32));
+            logit_positions = captures::logit_positions(request, self.spec, &chunk);
         }
         // A request that is only read draws nothing.
         let draws = chunk.end == tokens.len() && request.max_tokens > 0;
-        let last = (first + rows - 1) as u32;
-        if draws && self.logit_rows.last() != Some(&last) {
-            self.logit_rows.push(last);
+        let last = chunk.end - 1;
+        if draws && logit_positions.last() != Some(&last) {
+            logit_positions.push(last);
         }
+        self.logit_rows.extend(logit_positions.iter().map(|position| (first + position - chunk.start) as u32));
         let logits = first_logits..self.logit_rows.len();
-        self.drawn_from.push(draws.then(|| logits.end - 1));
-        request.interventions.mark(!logits.is_empty(), self.wanted);
-        if reading.is_some() || !request.interventions.is_empty() {
-            self.rows.push(Rows { request, reading, batch: first..first + rows, logits, start: chunk.start });
+        self.logits.push(ChoiceLogits { chunk: chunk.clone(), rows: logits.clone(), draws });
+        let edited = request.interventions.mark(&chunk, !logits.is_empty(), self.wanted);
+        if reading.is_some() || edited {
+            let (batch, start) = (first..first + rows, chunk.start);
+            self.rows.push(Rows { request, reading, batch, logits, logit_positions, start });
         }
     }
 
-    /// Has it computed. Leaves `logits` with a row for each that is wanted, and returns for each choice, in the order in
-    /// which they were added, which of these it draws from.
+    /// Has it computed. Leaves `logits` with a row for each that is wanted.
     ///
     /// # Errors
     ///
     /// As [`LoadedModel::forward`].
-    pub(super) fn compute(self, model: &LoadedModel, logits: &mut Vec<f32>) -> Result<Vec<Option<usize>>, PluginError> {
-        let Self { spec, wanted, tokens, sequences, logit_rows, rows, drawn_from } = self;
+    pub(super) fn compute(self, model: &LoadedModel, logits: &mut Vec<f32>) -> Result<Computed, PluginError> {
+        let Self { spec, wanted, tokens, sequences, logit_rows, rows, logits: of_choices } = self;
         logits.resize(logit_rows.len() * spec.d_vocab as usize, 0.0);
-        let mut visitor = Visitor { spec, rows, batch_rows: tokens.len(), logit_rows: logit_rows.len() };
+        let (batch_rows, logit_count) = (tokens.len(), logit_rows.len());
+        let mut visitor = Visitor { spec, rows, batch_rows, logit_rows: logit_count, editing: Duration::ZERO };
         let step = Step { tokens: &tokens, sequences: &sequences, logit_rows: &logit_rows, wanted };
         model.forward(&step, &mut visitor, logits)?;
-        Ok(drawn_from)
+        Ok(Computed { logits: of_choices, editing: visitor.editing })
     }
 }

@@ -1,9 +1,8 @@
+mod output;
 mod reading;
+mod sharing;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use millm_plugin_api::{
     PluginError,
@@ -15,9 +14,10 @@ use tokio::sync::mpsc;
 use super::Submission;
 use crate::{
     captures::Reading,
-    event::{Event, FinishReason},
+    event::Event,
     request::Request,
-    sampling::Sampler,
+    requests::Ticket,
+    sampling::{Sampler, TokenLogprob},
 };
 
 /// One completion of a request: a sequence that grows, and where its text goes.
@@ -32,6 +32,10 @@ pub(super) struct Choice {
     pub(super) sequence: Option<SequenceHandle>,
     /// Length that the sequence was made for.
     expected: usize,
+    /// The most of `tokens` that it had ever computed.
+    reached: usize,
+    /// Positions of the prompt that it did not have to compute when it began.
+    cached: usize,
     /// Whether the last page may be shared with another choice, so that writing to it takes a new one.
     pub(super) shares_page: bool,
     /// What was read of the prompt so far. It comes and goes with the sequence, until it is sent.
@@ -44,6 +48,8 @@ pub(super) struct Choice {
     pub(super) alone_until: usize,
     sampler: Sampler,
     text: OutputText,
+    /// Of tokens drawn since the last text was sent.
+    logprobs: Vec<TokenLogprob>,
     tokenizer: Tokenizer,
     stalled_since: Option<Instant>,
 }
@@ -60,14 +66,16 @@ pub(super) struct Lent<'a> {
 struct Shared {
     request: Request,
     events: mpsc::Sender<Event>,
+    ticket: Ticket,
 }
 
 impl Choice {
     /// The first choice of a request. It computes the prompt for all of them.
     pub(super) fn first(submission: Submission, tokenizer: &Tokenizer) -> Self {
-        let Submission { request, events } = submission;
+        let Submission { request, events, ticket } = submission;
+        ticket.run();
         let siblings = request.choices.saturating_sub(1);
-        let shared = Arc::new(Shared { request, events });
+        let shared = Arc::new(Shared { request, events, ticket });
         Self::new(shared, 0, siblings, tokenizer.clone())
     }
 
@@ -78,13 +86,16 @@ impl Choice {
             computed: 0,
             sequence: None,
             expected: 0,
+            reached: 0,
+            cached: 0,
             shares_page: false,
             reading: None,
             // The first choice reads for all.
             read: index > 0 || !request.reads(),
             siblings,
             alone_until: 0,
-            sampler: Sampler::new(request.sampling, index),
+            sampler: Sampler::new(request.sampling.clone(), index, &request.prompt, &request.stop_token_ids),
+            logprobs: Vec::new(),
             text: OutputText::new(tokenizer.clone(), request.stop.clone()),
             tokenizer,
             stalled_since: None,
@@ -102,11 +113,24 @@ impl Choice {
         if self.sequence.is_none() {
             self.expected = self.tokens.len();
             self.sequence = Some(model.new_sequence(self.expected)?);
-            if !self.read {
-                self.reading = Some(Reading::new(&self.shared.request, model.spec())?);
-            }
+        }
+        if !self.read && self.reading.is_none() {
+            self.reading = Some(Reading::new(&self.shared.request, model.spec())?);
         }
         Ok(())
+    }
+
+    /// Notes that so many more positions are computed. Says how many of them for the first time.
+    pub(super) fn has_computed(&mut self, rows: usize) -> usize {
+        self.computed += rows;
+        if self.computed >= self.alone_until {
+            self.alone_until = 0;
+        }
+        // A shared page was copied when the first row was written to it.
+        self.shares_page = false;
+        let new = self.computed.saturating_sub(self.reached);
+        self.reached += new;
+        new
     }
 
     /// What a step needs of it.
@@ -120,25 +144,24 @@ impl Choice {
         }
     }
 
-    /// The siblings that are due, now that the prompt is computed: forks of this choice, in order of their index.
-    ///
-    /// # Errors
-    ///
-    /// If the model cannot hold them.
-    pub(super) fn fork_siblings(&mut self) -> Result<Vec<Self>, PluginError> {
-        let count = std::mem::take(&mut self.siblings);
-        let mut siblings = Vec::with_capacity(count as usize);
-        let Some(sequence) = self.sequence.as_ref().filter(|_| count > 0) else { return Ok(siblings) };
-        for index in 1..=count {
-            let mut sibling = Self::new(Arc::clone(&self.shared), index, 0, self.tokenizer.clone());
-            sibling.sequence = Some(sequence.fork(self.computed)?);
-            sibling.expected = self.expected;
-            sibling.computed = self.computed;
-            sibling.shares_page = true;
-            siblings.push(sibling);
-        }
-        self.shares_page = true;
-        Ok(siblings)
+    /// What it is a completion of.
+    pub(super) fn request(&self) -> &Request {
+        &self.shared.request
+    }
+
+    /// Where others see how its request is doing.
+    pub(super) fn ticket(&self) -> &Ticket {
+        &self.shared.ticket
+    }
+
+    /// Whether its prompt is computed and nothing is drawn yet.
+    pub(super) fn is_at_prompt_end(&self) -> bool {
+        self.computed == self.shared.request.prompt.len() && self.computed == self.tokens.len()
+    }
+
+    /// Positions of the prompt that it did not have to compute.
+    pub(super) fn cached(&self) -> usize {
+        self.cached
     }
 
     /// The same for all choices of a request and no other.
@@ -169,65 +192,9 @@ impl Choice {
         self.reading = None;
     }
 
-    /// Draws a token from `logits`. Says whether the choice goes on, or `None` if there is nothing to draw from.
-    pub(super) fn advance(&mut self, logits: &[f32]) -> Option<bool> {
-        let token = self.sampler.sample(logits)?;
-        self.tokens.push(token);
-        let request = &self.shared.request;
-        let drawn = self.tokens.len() - request.prompt.len();
-        if request.stop_token_ids.contains(&token) {
-            self.finish(FinishReason::Stop, drawn);
-            return Some(false);
-        }
-        let last = drawn >= request.max_tokens;
-        let emit = self.text.push(token);
-        self.send_text(emit.text);
-        if emit.stopped.is_some() {
-            self.finish(FinishReason::Stop, drawn);
-        } else if last {
-            self.finish(FinishReason::Length, drawn);
-        }
-        Some(emit.stopped.is_none() && !last)
-    }
-
-    fn finish(&mut self, reason: FinishReason, completion_tokens: usize) {
-        let rest = self.text.finish();
-        self.send_text(rest.text);
-        let reason = if rest.stopped.is_some() { FinishReason::Stop } else { reason };
-        self.send(Event::Finished { choice: self.index, reason, completion_tokens });
-    }
-
-    fn send_text(&mut self, text: String) {
-        if !text.is_empty() {
-            self.send(Event::Text { choice: self.index, text });
-        }
-    }
-
-    /// Sends if there is room; [`can_emit`](Self::can_emit) has made sure of it for whatever a step can yield.
-    pub(super) fn send(&mut self, event: Event) {
-        if let Err(mpsc::error::TrySendError::Full(event)) = self.shared.events.try_send(event) {
-            tracing::error!(?event, "an event found its channel full");
-        }
-    }
-
-    /// Whether the channel has room for all that one step of all choices can yield: what was captured, a text, the rest
-    /// of the text and the end of each, and a failure.
-    pub(super) fn can_emit(&self) -> bool {
-        self.shared.events.capacity() > events_per_step(self.shared.request.choices)
-    }
-
     /// Whether nobody listens any more.
-    pub(super) fn is_cancelled(&self) -> bool {
+    pub(super) fn is_abandoned(&self) -> bool {
         self.shared.events.is_closed()
-    }
-
-    /// For how long the reader has left the channel full.
-    pub(super) fn stalled_for(&mut self) -> Duration {
-        if self.can_emit() {
-            self.stalled_since = None;
-            return Duration::ZERO;
-        }
-        self.stalled_since.get_or_insert_with(Instant::now).elapsed()
     }
 }
 

@@ -1,4 +1,5 @@
-use super::{Worker, choice::Choice};
+use super::{Worker, choice::Choice, share::share};
+use crate::stats::Counters;
 
 /// A choice's part of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,67 +10,122 @@ pub(super) struct Part {
     pub(super) rows: usize,
 }
 
+/// A step that is being planned.
+#[derive(Debug)]
+struct Plan {
+    page_tokens: usize,
+    /// Pages that nobody has, less those that are planned.
+    free: usize,
+    /// Pages that the parts will take.
+    planned: usize,
+    parts: Vec<Part>,
+}
+
 impl Worker {
-    /// Shares the next step's budget out, in the order of admission: first a row for everyone who decodes, then chunks
-    /// for those who prefill. Takes pages back from younger choices where an older one needs them, so that the oldest
-    /// always moves.
+    /// Shares the next step out: a row for everyone who decodes, then chunks for those who prefill, as much as the pace
+    /// allows. Takes pages back where they are needed, first from what is kept for later, then from younger choices, so
+    /// that the oldest always moves.
     pub(super) fn plan(&mut self) -> Vec<Part> {
-        if let Some(n_ctx_short) = self.model.spec().n_ctx_short {
+        let n_ctx_short = self.n_ctx_short();
+        if let Some(n_ctx_short) = n_ctx_short {
             // Longer sequences are computed otherwise from their first position on, so these begin again.
-            let outgrown = |choice: &&mut Choice| choice.has_outgrown(n_ctx_short as usize);
+            let outgrown = |choice: &&mut Choice| choice.has_outgrown(n_ctx_short);
             self.running.iter_mut().filter(outgrown).for_each(Choice::evict);
+        }
+        if self.config.cache_prompts {
+            let ready = |choice: &&mut Choice| choice.can_emit() && choice.alone_until == 0;
+            let adopted = |choice: &mut Choice| choice.adopt(&mut self.prefixes, n_ctx_short) as u64;
+            let adopted = self.running.iter_mut().filter(ready).map(adopted).sum();
+            Counters::add(&self.shared.counters.cached_tokens, adopted);
         }
         let Ok(usage) = self.model.pages() else {
             // The model is poisoned; a step will say so to everyone who waits for it.
             return (0..self.running.len()).take(1).map(|choice| Part { choice, rows: 1 }).collect();
         };
         let page_tokens = usage.page_tokens.max(1) as usize;
-        let mut free = usage.pages_free as usize;
-        let mut planned = 0;
-        let mut budget = self.config.step_tokens.max(1);
-        let mut parts: Vec<Part> = Vec::new();
-        for choice in self.order() {
-            if budget == 0 {
-                break;
-            }
-            loop {
-                let found = &self.running[choice];
-                // Up to the end of its last page a choice needs no new one, unless it has to copy that page first.
-                let partial = found.computed % page_tokens;
-                let room = if found.shares_page || partial == 0 { 0 } else { page_tokens - partial };
-                let copied = if found.shares_page { partial } else { 0 };
-                let fitting = (room + free * page_tokens).saturating_sub(copied);
-                let rows = found.affordable(self.model.spec(), found.remaining().min(fitting), budget);
-                if rows > 0 {
-                    let pages = (rows + copied).saturating_sub(room).div_ceil(page_tokens);
-                    free -= pages;
-                    planned += pages;
-                    budget = budget.saturating_sub(found.cost(self.model.spec(), rows));
-                    parts.push(Part { choice, rows });
-                    break;
-                }
-                let Some(victim) = self.victim(choice, &parts) else { break };
-                self.running[victim].evict();
-                tracing::debug!(victim, "a sequence's KV pages were taken back");
-                free = self.model.pages().map_or(0, |now| now.pages_free as usize).saturating_sub(planned);
+        let mut plan = Plan { page_tokens, free: usage.pages_free as usize, planned: 0, parts: Vec::new() };
+        let (decoding, mut prefilling) = self.order();
+        for choice in &decoding {
+            self.place(*choice, 1, &mut plan);
+        }
+        let budget = self.pace.rows().saturating_sub(plan.parts.len()).max(self.pace.least());
+        let remaining: Vec<usize> = prefilling.iter().map(|choice| self.running[*choice].remaining()).collect();
+        let mut left = budget;
+        for (choice, rows) in prefilling.iter().zip(share(budget, &remaining)) {
+            left = left.saturating_sub(self.place(*choice, rows, &mut plan));
+        }
+        // Who has no memory leaves its rows to the others, the oldest first, for whom memory can be made.
+        prefilling.sort_unstable();
+        for choice in prefilling {
+            if plan.parts.iter().all(|part| part.choice != choice) {
+                left = left.saturating_sub(self.place(choice, left, &mut plan));
             }
         }
-        parts.sort_unstable_by_key(|part| part.choice);
-        parts
+        plan.parts.sort_unstable_by_key(|part| part.choice);
+        plan.parts
     }
 
-    /// Who is considered, and when. After a failed step its sequences are computed one at a time, before anyone else.
-    fn order(&self) -> Vec<usize> {
+    /// Plans rows of a choice whose cost is up to `most`, as far as there are pages for them. Says what they cost.
+    fn place(&mut self, choice: usize, most: usize, plan: &mut Plan) -> usize {
+        if most == 0 {
+            return 0;
+        }
+        loop {
+            let spec = self.model.spec();
+            let found = &self.running[choice];
+            // Up to the end of its last page a choice needs no new one, unless it has to copy that page first.
+            let (partial, shared) = (found.computed % plan.page_tokens, self.shares_page(choice));
+            let room = if shared || partial == 0 { 0 } else { plan.page_tokens - partial };
+            let copied = if shared { partial } else { 0 };
+            let pages = |rows: usize| (rows + copied).saturating_sub(room).div_ceil(plan.page_tokens);
+            let wanted = found.affordable(spec, found.remaining().min(most), most);
+            let lacking = pages(wanted).saturating_sub(plan.free);
+            if lacking > 0 && self.prefixes.shrink(lacking * plan.page_tokens) {
+                self.count_pages(plan);
+                continue;
+            }
+            let fitting = (room + plan.free * plan.page_tokens).saturating_sub(copied);
+            let rows = wanted.min(fitting);
+            if rows > 0 {
+                plan.free -= pages(rows);
+                plan.planned += pages(rows);
+                plan.parts.push(Part { choice, rows });
+                return found.cost(spec, rows);
+            }
+            let Some(victim) = self.victim(choice, &plan.parts) else { return 0 };
+            self.running[victim].evict();
+            self.note_preemption();
+            self.count_pages(plan);
+        }
+    }
+
+    /// Whether somebody holds the last page of `choice`, too: another choice of its request, since what is kept for others
+    /// are whole pages.
+    fn shares_page(&self, choice: usize) -> bool {
+        let found = &self.running[choice];
+        let shares = |other: &Choice| other.shares_page && other.sequence.is_some();
+        let others = self.running.iter().enumerate().filter(|(index, _)| *index != choice);
+        found.shares_page
+            && others.map(|(_, other)| other).any(|other| other.request_id() == found.request_id() && shares(other))
+    }
+
+    fn count_pages(&self, plan: &mut Plan) {
+        plan.free = self.model.pages().map_or(0, |now| now.pages_free as usize).saturating_sub(plan.planned);
+    }
+
+    /// Who decodes, in the order of admission, and who prefills, that of the least served client first. After a failed
+    /// step its sequences are computed one at a time, before anyone else.
+    fn order(&self) -> (Vec<usize>, Vec<usize>) {
         let ready = |choice: &usize| self.running[*choice].can_emit();
         let suspect = |choice: &usize| self.running[*choice].alone_until > 0;
         let all = 0..self.running.len();
         if let Some(choice) = all.clone().filter(ready).find(suspect) {
-            return vec![choice];
+            return (Vec::new(), vec![choice]);
         }
-        let (mut order, prefills): (Vec<_>, Vec<_>) =
+        let (decoding, mut prefilling): (Vec<_>, Vec<_>) =
             all.filter(ready).partition(|choice| self.running[*choice].remaining() == 1);
-        order.extend(prefills);
-        order
+        prefilling.sort_by_key(|choice| (self.queue.served(&self.running[*choice].request().client), *choice));
+        (decoding, prefilling)
     }
 
     /// Whose pages to take for `choice`: of those not in this step, one whose reader stalls, else the youngest of those

@@ -1,19 +1,41 @@
-use millm_plugin_api::PluginError;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Instant,
+};
 
-use super::{Worker, batch::Batch, plan::Part};
+use millm_plugin_api::{PluginError, loaded::LoadedModel};
+
+use super::{
+    Choice, Worker,
+    batch::{Batch, ChoiceLogits, Computed},
+    plan::Part,
+};
 use crate::error::RequestError;
+
+/// What follows for a choice from a step that it was in.
+struct Outcome {
+    goes_on: bool,
+    /// Choices of the same request that go on from the same prompt.
+    siblings: Vec<Choice>,
+}
 
 impl Worker {
     /// Computes the rows of a plan and lets every choice that has caught up draw its next token.
     pub(super) fn step(&mut self, plan: &[Part]) {
+        let since = Instant::now();
+        let rows = plan.iter().map(|part| part.rows).sum();
         match self.forward(plan) {
-            Ok(drawn_from) => self.draw(plan, &drawn_from),
+            Ok(computed) => {
+                self.note_step(rows, since.elapsed(), computed.editing);
+                self.draw(plan, &computed);
+                self.pace.learn(rows, since.elapsed());
+            }
             Err(error) => self.recover(plan, error),
         }
     }
 
-    /// Fills `logits`, and says for each part which row of them it draws from, if it is to draw.
-    fn forward(&mut self, plan: &[Part]) -> Result<Vec<Option<usize>>, PluginError> {
+    /// Fills `logits`.
+    fn forward(&mut self, plan: &[Part]) -> Result<Computed, PluginError> {
         for part in plan {
             self.running[part.choice].prepare(&self.model)?;
         }
@@ -28,52 +50,27 @@ impl Worker {
         batch.compute(&self.model, &mut self.logits)
     }
 
-    fn draw(&mut self, plan: &[Part], drawn_from: &[Option<usize>]) {
+    fn draw(&mut self, plan: &[Part], computed: &Computed) {
         let width = self.model.spec().d_vocab as usize;
         let mut logits = std::mem::take(&mut self.logits);
         let (mut siblings, mut over, mut failed) = (Vec::new(), Vec::new(), Vec::new());
-        for (part, row) in plan.iter().zip(drawn_from) {
+        let n_ctx_short = self.n_ctx_short();
+        for (part, own) in plan.iter().zip(&computed.logits) {
             let choice = &mut self.running[part.choice];
-            choice.computed += part.rows;
-            if choice.computed >= choice.alone_until {
-                choice.alone_until = 0;
-            }
-            // A shared page was copied when the first row was written to it.
-            choice.shares_page = false;
-            if let Err(error) = choice.read(&self.model) {
-                failed.push((part.choice, error));
-                continue;
-            }
-            if choice.remaining() > 0 {
-                continue;
-            }
-            let Some(row) = row.map(|row| &logits[row * width..(row + 1) * width]) else {
-                choice.finish_undrawn();
-                over.push(part.choice);
-                siblings.push((part.choice, Vec::new()));
-                continue;
-            };
-            let mut group = match choice.fork_siblings() {
-                Ok(group) => group,
-                Err(error) => {
-                    failed.push((part.choice, RequestError::Model(error)));
-                    continue;
+            let new = choice.has_computed(part.rows);
+            self.queue.charge(&choice.request().client, new);
+            let leaves = choice.is_at_prompt_end() && self.config.cache_prompts;
+            let rows = &logits[own.rows.start * width..own.rows.end * width];
+            match contained(|| conclude(choice, &self.model, own, rows)) {
+                Ok(outcome) => {
+                    if leaves {
+                        choice.leave_prompt(&mut self.prefixes, n_ctx_short);
+                    }
+                    over.extend((!outcome.goes_on).then_some(part.choice));
+                    siblings.push((part.choice, outcome.siblings));
                 }
-            };
-            let advance = |choice: &mut super::Choice| {
-                let position = choice.computed;
-                choice.advance(row).ok_or(RequestError::NotFinite { position })
-            };
-            match advance(choice) {
-                Ok(goes_on) => over.extend((!goes_on).then_some(part.choice)),
-                Err(error) => {
-                    failed.push((part.choice, error));
-                    continue;
-                }
+                Err(error) => failed.push((part.choice, error)),
             }
-            // The first choice's row was finite, so theirs is, too: it is the same one.
-            group.retain_mut(|sibling| advance(sibling).unwrap_or(false));
-            siblings.push((part.choice, group));
         }
         // One step that captured many logits should not hold their memory for good.
         let kept = self.config.max_sequences.saturating_mul(width);
@@ -84,19 +81,15 @@ impl Worker {
     }
 
     /// Applies a step's consequences to the list of running choices, from its end so that indices stay true.
-    fn settle(
-        &mut self,
-        siblings: Vec<(usize, Vec<super::Choice>)>,
-        over: Vec<usize>,
-        failed: Vec<(usize, RequestError)>,
-    ) {
+    fn settle(&mut self, siblings: Vec<(usize, Vec<Choice>)>, over: Vec<usize>, failed: Vec<(usize, RequestError)>) {
         let failed: Vec<_> =
             failed.into_iter().map(|(choice, error)| (self.running[choice].request_id(), error)).collect();
         for (choice, group) in siblings.into_iter().rev() {
             // Right behind the choice they forked from: they are as old as it is.
             self.running.splice(choice + 1..choice + 1, group);
             if over.contains(&choice) {
-                self.running.remove(choice);
+                let choice = self.running.remove(choice);
+                self.retire(choice);
             }
         }
         for (request, error) in failed {
@@ -120,5 +113,55 @@ impl Worker {
         } else {
             tracing::warn!(sequences = plan.len(), "a step failed, its sequences are computed again, alone: {error}");
         }
+    }
+}
+
+/// Reads what a step left for a choice, and lets it draw from the last of its `rows` of logits, if it has caught up.
+fn conclude(
+    choice: &mut Choice,
+    model: &LoadedModel,
+    own: &ChoiceLogits,
+    rows: &[f32],
+) -> Result<Outcome, RequestError> {
+    choice.read(model, &own.chunk, rows)?;
+    if choice.remaining() > 0 {
+        return Ok(Outcome { goes_on: true, siblings: Vec::new() });
+    }
+    if !own.draws {
+        choice.finish_undrawn();
+        return Ok(Outcome { goes_on: false, siblings: Vec::new() });
+    }
+    let row = &rows[rows.len() - model.spec().d_vocab as usize..];
+    let mut siblings = choice.fork_siblings().map_err(RequestError::Model)?;
+    let advance = |choice: &mut Choice| {
+        let position = choice.computed;
+        choice.advance(row).ok_or(RequestError::NotFinite { position })
+    };
+    let goes_on = advance(choice)?;
+    // The first choice's row was finite, so theirs is, too: it is the same one.
+    siblings.retain_mut(|sibling| advance(sibling).unwrap_or(false));
+    Ok(Outcome { goes_on, siblings })
+}
+
+/// Does something for one request. If that panics, the request fails, and no other.
+fn contained<T>(work: impl FnOnce() -> Result<T, RequestError>) -> Result<T, RequestError> {
+    // What is left of the choice is only told that it has failed.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+        let message =
+            payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(|s| &**s));
+        tracing::error!("a request failed in the engine: {}", message.unwrap_or("no message"));
+        Err(RequestError::Internal)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_the_failure_of_one_request() {
+        assert_eq!(contained(|| Ok(5)), Ok(5));
+        assert_eq!(contained(|| Err::<(), _>(RequestError::Cancelled)), Err(RequestError::Cancelled));
+        assert_eq!(contained(|| -> Result<(), _> { panic!("a test") }), Err(RequestError::Internal));
     }
 }

@@ -1,4 +1,7 @@
-use std::ops::Range;
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 use millm_plugin_api::{
     ErrorKind, HookId, HookPointSpec, ModelSpec, PluginError, RowSet, RowShape, TensorMut, hook::HookVisitor,
@@ -19,8 +22,20 @@ pub(super) struct Rows<'a> {
     pub(super) batch: Range<usize>,
     /// Its rows of those whose logits are wanted.
     pub(super) logits: Range<usize>,
+    /// Positions of these.
+    pub(super) logit_positions: Vec<usize>,
     /// Position of its first row.
     pub(super) start: usize,
+}
+
+impl Rows<'_> {
+    fn edit(&self, point: HookId, rows: RowSet, data: &mut [f32], width: usize) -> Result<(), PluginError> {
+        let interventions = &self.request.interventions;
+        match rows {
+            RowSet::Batch => interventions.apply(point, self.start..self.start + self.batch.len(), data, width),
+            RowSet::Logits => interventions.apply(point, self.logit_positions.iter().copied(), data, width),
+        }
+    }
 }
 
 /// Edits and reads the activations of one step, for every request its own rows.
@@ -33,6 +48,8 @@ pub(super) struct Visitor<'a> {
     pub(super) batch_rows: usize,
     /// How many of them have logits.
     pub(super) logit_rows: usize,
+    /// Time that edits have taken.
+    pub(super) editing: Duration,
 }
 
 impl HookVisitor for Visitor<'_> {
@@ -50,13 +67,20 @@ impl HookVisitor for Visitor<'_> {
             return Err(misshapen(hook, &format!("{:?} from row 0", [rows, width]), &shape, first_row));
         }
         let data = activation.as_f32_mut()?;
-        for Rows { request, reading, batch, logits, start } in &mut self.rows {
-            let own = if hook.rows == RowSet::Batch { &*batch } else { &*logits };
-            let data = &mut data[own.start * width..own.end * width];
-            request.interventions.apply(point, data, width)?;
-            if let Some(reading) = reading {
-                let chunk = *start..*start + batch.len();
-                reading.copy(request, &LentRows { point, rows: hook.rows, chunk, data, width });
+        let own = |Rows { batch, logits, .. }: &Rows<'_>| {
+            let rows = if hook.rows == RowSet::Batch { batch } else { logits };
+            rows.start * width..rows.end * width
+        };
+        let since = Instant::now();
+        for rows in self.rows.iter().filter(|rows| !rows.request.interventions.is_empty()) {
+            rows.edit(point, hook.rows, &mut data[own(rows)], width)?;
+        }
+        self.editing += since.elapsed();
+        for rows in self.rows.iter_mut() {
+            let data = &data[own(rows)];
+            if let Some(reading) = &mut rows.reading {
+                let chunk = rows.start..rows.start + rows.batch.len();
+                reading.copy(rows.request, &LentRows { point, rows: hook.rows, chunk, data, width });
             }
         }
         Ok(())
@@ -147,8 +171,13 @@ mod tests {
         first_row: usize,
         activation: TensorMut<'_>,
     ) -> Result<(), PluginError> {
-        let rows = vec![Rows { request, reading: Some(reading), batch: 1..4, logits: 0..2, start: 0 }];
-        Visitor { spec, rows, batch_rows: 4, logit_rows: 2 }.visit(HookId(point), first_row, activation)
+        let (reading, logit_positions) = (Some(reading), vec![1, 2]);
+        let rows = vec![Rows { request, reading, batch: 1..4, logits: 0..2, logit_positions, start: 0 }];
+        Visitor { spec, rows, batch_rows: 4, logit_rows: 2, editing: Duration::ZERO }.visit(
+            HookId(point),
+            first_row,
+            activation,
+        )
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::{
     blocking::blocking,
     error::{ApiError, Kind},
     fields::{Fields, clip, wrong_type},
-    http::JsonBody,
+    http::{Caller, JsonBody},
     models::Models,
     openai::steering::hook_point_kind,
     openapi::described::{CaptureAnswer, CaptureBody},
@@ -57,13 +57,14 @@ struct Call {
 )]
 pub(crate) async fn create(
     State(app): State<App>,
+    caller: Caller,
     RawQuery(query): RawQuery,
     JsonBody(body): JsonBody,
 ) -> Result<Response, ApiError> {
     let format = Format::read(query.as_deref())?;
     let budget = app.captures.clone();
     let call = app.models.with(move |models| Call::read(&body, format, models, &budget)).await?;
-    call.answer().await
+    call.answer(&caller).await
 }
 
 impl Call {
@@ -86,9 +87,9 @@ impl Call {
         Ok(Self { reading, requests, format, dtype, reservation })
     }
 
-    async fn answer(self) -> Result<Response, ApiError> {
+    async fn answer(self, caller: &Caller) -> Result<Response, ApiError> {
         let Self { reading, requests, format, dtype, reservation } = self;
-        let captured = reading.run(requests).await?;
+        let captured = reading.run(requests, caller).await?;
         match format {
             Format::Json => {
                 let body = pieces::body(in_json(reading, captured, dtype), reservation);

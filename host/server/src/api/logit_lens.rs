@@ -24,7 +24,7 @@ use crate::{
     app::App,
     error::{ApiError, Kind},
     fields::Fields,
-    http::JsonBody,
+    http::{Caller, JsonBody},
     models::{Model, Models},
     openapi::described::{LensAnswer, LensBody},
 };
@@ -49,13 +49,14 @@ struct Call {
 )]
 pub(crate) async fn create(
     State(app): State<App>,
+    caller: Caller,
     RawQuery(query): RawQuery,
     JsonBody(body): JsonBody,
 ) -> Result<Response, ApiError> {
     parameters(query.as_deref(), &[])?;
     let budget = app.captures.clone();
     let call = app.models.with(move |models| Call::read(&body, models, &budget)).await?;
-    call.answer().await
+    call.answer(&caller).await
 }
 
 impl Call {
@@ -85,9 +86,9 @@ impl Call {
         Ok(Self { reading, requests, points, reservation })
     }
 
-    async fn answer(self) -> Result<Response, ApiError> {
+    async fn answer(self, caller: &Caller) -> Result<Response, ApiError> {
         let Self { reading, requests, points, reservation } = self;
-        let captured = reading.run(requests).await?;
+        let captured = reading.run(requests, caller).await?;
         let body = pieces::body(in_json(reading, captured, points), reservation);
         Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
     }

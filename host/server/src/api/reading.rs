@@ -16,6 +16,7 @@ use super::{
 use crate::{
     error::{ApiError, Kind},
     fields::Fields,
+    http::Caller,
     models::{Model, Models},
     openai::{call::refused, generation::failed, steering},
 };
@@ -133,10 +134,10 @@ impl Reading {
     }
 
     /// Waits for what the `requests` read. Whoever drops the future cancels all.
-    pub(crate) async fn run(&self, requests: Vec<Request>) -> Result<Vec<Captured>, ApiError> {
+    pub(crate) async fn run(&self, requests: Vec<Request>, caller: &Caller) -> Result<Vec<Captured>, ApiError> {
         let submit = |request: Request| {
             let looks = !request.lens.is_empty();
-            let events = self.model.engine.submit(request).map_err(|error| refused(&error, self.param))?;
+            let events = self.model.engine.submit(caller.own(request)).map_err(|error| refused(&error, self.param))?;
             Ok((events, looks))
         };
         let submitted = requests.into_iter().map(submit).collect::<Result<Vec<_>, ApiError>>()?;
@@ -191,7 +192,7 @@ mod tests {
     }
 
     fn finished() -> Event {
-        Event::Finished { choice: 0, reason: FinishReason::Length, completion_tokens: 0 }
+        Event::Finished { choice: 0, reason: FinishReason::Length, completion_tokens: 0, cached_tokens: 0 }
     }
 
     #[tokio::test]

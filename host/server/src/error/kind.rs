@@ -139,6 +139,7 @@ kinds! {
     ModelNotFound: refused(S::NOT_FOUND, "model_not_found", &[MODEL, INSIDE, GENERATE, READ]);
     OperationNotFound: refused(S::NOT_FOUND, "operation_not_found", &[&["getOperation", "cancelOperation"]]);
     PluginNotFound: refused(S::NOT_FOUND, "plugin_not_found", &[&["getPlugin", "disablePlugin"], ADMIT]);
+    RequestNotFound: refused(S::NOT_FOUND, "request_not_found", &[&["cancelRequest"]]);
     // Of what is no operation.
     UnknownUrl: refused(S::NOT_FOUND, "unknown_url", &[]);
     MethodNotSupported: refused(S::METHOD_NOT_ALLOWED, "method_not_supported", &[]);
@@ -165,6 +166,9 @@ kinds! {
     StoreFull: failed(S::INSUFFICIENT_STORAGE, "store_full", Retry::Never, &[CHANGE, GENERATE, READ]);
     QueueFull: busy("queue_full", &[GENERATE, READ, &["getCertificate"]]);
     CapturesBusy: busy("captures_busy", &[READ]);
+    // Told to whoever waits for what somebody has cancelled.
+    RequestCancelled: failed(S::SERVICE_UNAVAILABLE, "request_cancelled", Retry::Never, &[GENERATE, READ]);
+    RequestTimeout: failed(S::GATEWAY_TIMEOUT, "request_timeout", Retry::Never, &[GENERATE, READ]);
     Stopping:
         failed(S::SERVICE_UNAVAILABLE, "model_unloading", Retry::After(5), &[GENERATE, READ, &["getCertificate"]]);
     ModelFailed:

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::{StreamExt, stream};
-use millm_engine::{Captures, Interventions, LogitLens, Request, SubmitError};
+use millm_engine::{Interventions, Request, SubmitError};
 
 use super::{
     generation::Generation,
@@ -18,11 +18,12 @@ use super::{
     sampling::SamplingFields,
     steering,
     stream::{self as events, Framing},
-    unsupported,
+    tokens, unsupported,
 };
 use crate::{
     error::{ApiError, Kind},
     fields::Fields,
+    http::Caller,
     models::{Model, Models},
 };
 
@@ -31,6 +32,9 @@ use crate::{
 struct Common {
     model: Arc<Model>,
     sampling: SamplingFields,
+    /// Tokens at which choices end.
+    stop_token_ids: Vec<u32>,
+    cache_prompt: bool,
     output: Output,
     interventions: Interventions,
 }
@@ -52,8 +56,15 @@ impl Common {
         let id = fields.string("model")?;
         let model = models.get(&fields.require("model", id)?)?;
         unsupported::refuse(fields)?;
+        let d_vocab = model.engine.spec().d_vocab;
+        let mut stop_token_ids = tokens::stop_token_ids(fields, d_vocab)?;
+        if !fields.flag("ignore_eos")? {
+            stop_token_ids.extend_from_slice(&model.text.eos_token_ids);
+        }
         Ok(Self {
-            sampling: SamplingFields::read(fields)?,
+            sampling: SamplingFields::read(fields, d_vocab)?,
+            stop_token_ids,
+            cache_prompt: fields.bool("cache_prompt")?.unwrap_or(true),
             output: Output::read(fields, endpoint.min_tokens())?,
             interventions: steering::read(fields, model.engine.spec(), &model.vectors)?,
             model,
@@ -62,20 +73,24 @@ impl Common {
 
     /// A call for `prompts`, which came in by `endpoint`.
     fn into_call(self, endpoint: Endpoint, prompts: Vec<Vec<u32>>, ignored: Ignored) -> Result<Call, ApiError> {
-        let Self { model, sampling, output, interventions } = self;
+        let Self { model, sampling, stop_token_ids, cache_prompt, output, interventions } = self;
         let n_ctx = model.engine.n_ctx();
-        let eos = &model.text.eos_token_ids;
         let request = |prompt: Vec<u32>| {
+            let max_tokens = budget(endpoint, n_ctx, prompt.len(), output.max_tokens)?;
+            if sampling.min_tokens() > max_tokens {
+                let message = format!("Invalid 'min_tokens': it is more than the {max_tokens} tokens of 'max_tokens'.");
+                return Err(ApiError::at(Kind::IntegerAboveMax, "min_tokens", message));
+            }
             Ok(Request {
-                max_tokens: budget(endpoint, n_ctx, prompt.len(), output.max_tokens)?,
+                max_tokens,
                 choices: output.choices,
                 sampling: sampling.draw(),
                 stop: output.stop.clone(),
-                stop_token_ids: eos.clone(),
+                stop_token_ids: stop_token_ids.clone(),
                 interventions: interventions.clone(),
-                captures: Captures::default(),
-                lens: LogitLens::default(),
+                cache_prompt,
                 prompt,
+                ..Request::default()
             })
         };
         let requests = prompts.into_iter().map(request).collect::<Result<_, ApiError>>()?;
@@ -127,17 +142,18 @@ impl Call {
 
     /// Submits the requests and answers with what they yield. Until the engine has said something, a failure still has
     /// a status of its own.
-    pub(crate) async fn answer(self) -> Result<Response, ApiError> {
+    pub(crate) async fn answer(self, caller: &Caller) -> Result<Response, ApiError> {
         let Self { endpoint, model, requests, choices, delivery, ignored } = self;
         let prompt_tokens = requests.iter().map(|request| request.prompt.len()).sum();
         let all_choices = requests.len() as u32 * choices;
+        let requests = requests.into_iter().map(|request| caller.own(request)).collect();
         let mut generation = Generation::start(&model.engine, requests, choices)
             .map_err(|error| refused(&error, endpoint.prompt_param()))?;
         let answer = Answer::new(endpoint, &model, delivery == Delivery::Stream { include_usage: true });
         let mut response = match delivery {
             Delivery::Whole => {
-                let (choices, completion_tokens) = generation.collect().await?;
-                Json(answer.whole(choices, Usage::new(prompt_tokens, completion_tokens))).into_response()
+                let (choices, drawn) = generation.collect().await?;
+                Json(answer.whole(choices, Usage::new(prompt_tokens, drawn))).into_response()
             }
             Delivery::Stream { .. } => {
                 let first = generation.next().await.unwrap_or_else(|| Err(ApiError::internal()))?;

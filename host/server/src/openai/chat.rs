@@ -12,7 +12,7 @@ use super::{
 use crate::{
     app::App,
     error::{ApiError, Kind},
-    http::JsonBody,
+    http::{Caller, JsonBody},
     models::{Model, Models},
     openapi::described::ChatBody,
 };
@@ -28,8 +28,12 @@ use crate::{
         headers(("x-millm-ignored-params" = Option<String>, description = "Names of parameters that did nothing"))
     )),
 )]
-pub(crate) async fn create(State(app): State<App>, JsonBody(body): JsonBody) -> Result<Response, ApiError> {
-    app.models.with(move |models| read(&body, models)).await?.answer().await
+pub(crate) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    JsonBody(body): JsonBody,
+) -> Result<Response, ApiError> {
+    app.models.with(move |models| read(&body, models)).await?.answer(&caller).await
 }
 
 fn read(body: &[u8], models: &Models) -> Result<Call, ApiError> {

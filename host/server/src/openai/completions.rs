@@ -13,7 +13,7 @@ use crate::{
     app::App,
     error::{ApiError, Kind},
     fields::Fields,
-    http::JsonBody,
+    http::{Caller, JsonBody},
     models::{Model, Models},
     openapi::described::CompletionBody,
 };
@@ -32,8 +32,12 @@ const MAX_CHOICES: usize = 2048;
         headers(("x-millm-ignored-params" = Option<String>, description = "Names of parameters that did nothing"))
     )),
 )]
-pub(crate) async fn create(State(app): State<App>, JsonBody(body): JsonBody) -> Result<Response, ApiError> {
-    app.models.with(move |models| read(&body, models)).await?.answer().await
+pub(crate) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    JsonBody(body): JsonBody,
+) -> Result<Response, ApiError> {
+    app.models.with(move |models| read(&body, models)).await?.answer(&caller).await
 }
 
 fn read(body: &[u8], models: &Models) -> Result<Call, ApiError> {

@@ -23,7 +23,7 @@ pub(crate) struct Generation {
     choices_per_prompt: u32,
     /// Choices that have not finished.
     open: u32,
-    completion_tokens: usize,
+    drawn: Drawn,
     /// Whether the activations are edited: a model that fails then fails because of the request.
     steered: bool,
     over: bool,
@@ -41,9 +41,16 @@ pub(crate) enum Progress {
         reason: FinishReason,
     },
     /// Every choice has finished.
-    Done {
-        completion_tokens: usize,
-    },
+    Done(Drawn),
+}
+
+/// What the choices of a call took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Drawn {
+    /// Of all choices.
+    pub(crate) completion_tokens: usize,
+    /// Tokens of the prompts that were not computed, since a cached prefix had them.
+    pub(crate) cached_tokens: usize,
 }
 
 /// A finished choice.
@@ -72,20 +79,20 @@ impl Generation {
             events: stream::select_all(events),
             choices_per_prompt,
             open,
-            completion_tokens: 0,
+            drawn: Drawn::default(),
             steered,
             over: false,
         }
     }
 
-    /// Waits for all choices, in the order of their index, and the number of tokens they took.
-    pub(crate) async fn collect(mut self) -> Result<(Vec<Choice>, usize), ApiError> {
+    /// Waits for all choices, in the order of their index, and what they took.
+    pub(crate) async fn collect(mut self) -> Result<(Vec<Choice>, Drawn), ApiError> {
         let mut choices = vec![Choice { text: String::new(), reason: FinishReason::Stop }; self.open as usize];
         while let Some(progress) = self.next().await {
             match progress? {
                 Progress::Text { index, text } => choices[index as usize].text += &text,
                 Progress::Finished { index, reason } => choices[index as usize].reason = reason,
-                Progress::Done { completion_tokens } => return Ok((choices, completion_tokens)),
+                Progress::Done(drawn) => return Ok((choices, drawn)),
             }
         }
         Err(ApiError::internal())
@@ -108,7 +115,7 @@ impl Stream for Generation {
         }
         if self.open == 0 {
             self.over = true;
-            return Poll::Ready(Some(Ok(Progress::Done { completion_tokens: self.completion_tokens })));
+            return Poll::Ready(Some(Ok(Progress::Done(self.drawn))));
         }
         let Some((prompt, event)) = ready!(self.events.poll_next_unpin(context)) else {
             tracing::error!("the engine thread ended without a word");
@@ -116,10 +123,12 @@ impl Stream for Generation {
         };
         let first = prompt * self.choices_per_prompt;
         Poll::Ready(Some(Ok(match event {
-            Event::Text { choice, text } => Progress::Text { index: first + choice, text },
-            Event::Finished { choice, reason, completion_tokens } => {
+            Event::Text { choice, text, .. } => Progress::Text { index: first + choice, text },
+            Event::Finished { choice, reason, completion_tokens, cached_tokens } => {
                 self.open -= 1;
-                self.completion_tokens += completion_tokens;
+                self.drawn.completion_tokens += completion_tokens;
+                // The choices of a prompt have it in common.
+                self.drawn.cached_tokens += if choice == 0 { cached_tokens } else { 0 };
                 Progress::Finished { index: first + choice, reason }
             }
             // Calls of this API read nothing.
@@ -140,6 +149,9 @@ pub(crate) fn failed(error: &RequestError, steered: bool) -> ApiError {
             ApiError::at(Kind::SteeringNotFinite, "steering", message)
         }
         RequestError::Stopped => ApiError::new(Kind::Stopping, message),
+        RequestError::Cancelled => ApiError::new(Kind::RequestCancelled, message),
+        RequestError::Deadline { .. } => ApiError::new(Kind::RequestTimeout, message),
+        RequestError::Internal => ApiError::internal(),
         RequestError::Model(_)
         | RequestError::NotFinite { .. }
         | RequestError::LensNotFinite { .. }
@@ -157,11 +169,11 @@ mod tests {
     use super::*;
 
     fn text(choice: u32, text: &str) -> Event {
-        Event::Text { choice, text: text.into() }
+        Event::Text { choice, text: text.into(), logprobs: Vec::new() }
     }
 
     fn finished(choice: u32, completion_tokens: usize) -> Event {
-        Event::Finished { choice, reason: FinishReason::Length, completion_tokens }
+        Event::Finished { choice, reason: FinishReason::Length, completion_tokens, cached_tokens: 4 }
     }
 
     fn generation(prompts: &[&[Event]], choices: u32, steered: bool) -> Generation {
@@ -177,16 +189,18 @@ mod tests {
     async fn choice_k_of_prompt_p_has_the_index_p_n_plus_k() {
         let first = [text(1, "b"), text(0, "a"), finished(0, 2), finished(1, 3)];
         let second = [finished(1, 4), text(0, "c"), text(0, "d"), finished(0, 5)];
-        let (choices, tokens) = generation(&[&first, &second], 2, false).collect().await.unwrap();
+        let (choices, drawn) = generation(&[&first, &second], 2, false).collect().await.unwrap();
         let texts: Vec<&str> = choices.iter().map(|choice| choice.text.as_str()).collect();
-        assert_eq!((texts, tokens), (vec!["a", "b", "cd", ""], 14));
+        assert_eq!(texts, ["a", "b", "cd", ""]);
+        // Two prompts, each counted once.
+        assert_eq!(drawn, Drawn { completion_tokens: 14, cached_tokens: 8 });
     }
 
     #[tokio::test]
     async fn done_is_the_last_word() {
         let mut generation = generation(&[&[finished(0, 1)]], 1, false);
         assert!(matches!(generation.next().await, Some(Ok(Progress::Finished { index: 0, .. }))));
-        assert_eq!(generation.next().await, Some(Ok(Progress::Done { completion_tokens: 1 })));
+        assert_eq!(generation.next().await, Some(Ok(Progress::Done(Drawn { completion_tokens: 1, cached_tokens: 4 }))));
         assert_eq!(generation.next().await, None);
     }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::generation::Drawn;
 use crate::api::envelope::Nothing;
 
 /// What every answer and every chunk begins with.
@@ -127,7 +128,7 @@ pub(crate) struct Usage {
 }
 
 /// Prompt tokens that took no computing.
-#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 struct PromptTokensDetails {
     cached_tokens: usize,
 }
@@ -139,12 +140,13 @@ struct CompletionTokensDetails {
 }
 
 impl Usage {
-    pub(crate) fn new(prompt_tokens: usize, completion_tokens: usize) -> Self {
+    pub(crate) fn new(prompt_tokens: usize, drawn: Drawn) -> Self {
+        let Drawn { completion_tokens, cached_tokens } = drawn;
         Self {
             prompt_tokens,
             completion_tokens,
             total_tokens: prompt_tokens + completion_tokens,
-            prompt_tokens_details: PromptTokensDetails::default(),
+            prompt_tokens_details: PromptTokensDetails { cached_tokens },
             completion_tokens_details: CompletionTokensDetails::default(),
         }
     }

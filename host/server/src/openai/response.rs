@@ -162,7 +162,7 @@ fn completion(index: u32, text: String, finish_reason: Option<FinishReason>) -> 
 pub(super) mod tests {
     use serde_json::{Value, json};
 
-    use super::*;
+    use super::{super::generation::Drawn, *};
 
     fn json(object: impl Serialize) -> Value {
         serde_json::to_value(object).unwrap()
@@ -177,7 +177,7 @@ pub(super) mod tests {
     #[test]
     fn a_chat_completion_has_every_key_that_the_schema_requires() {
         let choice = Choice { text: "Hi".into(), reason: millm_engine::FinishReason::Stop };
-        let usage = Usage::new(3, 2);
+        let usage = Usage::new(3, Drawn { completion_tokens: 2, cached_tokens: 1 });
         let expected = json!({
             "id": "id-1", "object": "chat.completion", "created": 7, "model": "demo", "system_fingerprint": "fp_1",
             "choices": [{
@@ -188,7 +188,7 @@ pub(super) mod tests {
             }],
             "usage": {
                 "prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5,
-                "prompt_tokens_details": { "cached_tokens": 0 },
+                "prompt_tokens_details": { "cached_tokens": 1 },
                 "completion_tokens_details": { "reasoning_tokens": 0 },
             },
         });
@@ -197,7 +197,7 @@ pub(super) mod tests {
 
     #[test]
     fn chunks_carry_a_null_usage_only_if_it_was_asked_for() {
-        let usage = Usage::new(3, 2);
+        let usage = Usage::new(3, Drawn { completion_tokens: 2, cached_tokens: 1 });
         let with = answer(Endpoint::Completions, true);
         assert_eq!(json(with.text(0, "a".into())).get("usage"), Some(&Value::Null));
         assert_eq!(json(with.usage(usage.clone()))["choices"], json!([]));

@@ -51,8 +51,8 @@ fn events(
         let events = match news {
             Ok(Progress::Text { index, text }) => vec![data(answer.text(index, text))],
             Ok(Progress::Finished { index, reason }) => vec![data(answer.finish(index, reason.into()))],
-            Ok(Progress::Done { completion_tokens }) => {
-                let usage = Usage::new(framing.prompt_tokens, completion_tokens);
+            Ok(Progress::Done(drawn)) => {
+                let usage = Usage::new(framing.prompt_tokens, drawn);
                 let done = Ok(Event::default().data("[DONE]"));
                 answer.usage(usage).map(data).into_iter().chain([done]).collect()
             }
@@ -72,7 +72,10 @@ mod tests {
     use millm_engine::FinishReason;
 
     use super::{
-        super::response::{Endpoint, tests::answer},
+        super::{
+            generation::Drawn,
+            response::{Endpoint, tests::answer},
+        },
         *,
     };
     use crate::error::Kind;
@@ -87,7 +90,7 @@ mod tests {
     fn news() -> Vec<Result<Progress, ApiError>> {
         let finished = |index| Ok(Progress::Finished { index, reason: FinishReason::Stop });
         let text = |index, text: &str| Ok(Progress::Text { index, text: text.into() });
-        let done = Ok(Progress::Done { completion_tokens: 4 });
+        let done = Ok(Progress::Done(Drawn { completion_tokens: 4, cached_tokens: 2 }));
         vec![text(1, "a\nb"), text(0, "c"), finished(1), finished(0), done]
     }
 

@@ -10,7 +10,7 @@ mod reading;
 pub(crate) use self::{
     generation::{ChatBody, CompletionBody},
     management::{Begun, LoadBody, NewModel, TrustBody, UnloadBody},
-    parameters::{ModelId, OperationId, PluginName, WaitSeconds},
+    parameters::{ModelId, OperationId, PluginName, RequestIdParameter, WaitSeconds},
     plugins::Plugin,
     reading::{CaptureAnswer, CaptureBody, LensAnswer, LensBody},
 };

@@ -63,6 +63,20 @@ pub(crate) struct Options {
     #[arg(long, env = "MILLM_MAX_SEQUENCES", value_name = "COUNT")]
     pub(crate) max_sequences: Option<usize>,
 
+    /// Milliseconds that running texts may wait for their next token while prompts are computed; prompts are cut into
+    /// pieces that take about as long [default: 200]
+    #[arg(long, env = "MILLM_STEP_TARGET_MS", value_name = "MILLISECONDS")]
+    pub(crate) step_target_ms: Option<u32>,
+
+    /// Whether what was computed is kept for requests that begin alike, as long as nobody needs the memory; no answer
+    /// changes by it [default: true]
+    #[arg(long, env = "MILLM_CACHE_PROMPTS", value_name = "BOOL")]
+    pub(crate) cache_prompts: Option<bool>,
+
+    /// Seconds after which a request to a model fails, finished or not [default: none]
+    #[arg(long, env = "MILLM_REQUEST_TIMEOUT", value_name = "SECONDS")]
+    pub(crate) request_timeout: Option<u64>,
+
     /// Memory that the activations of one capture may take, in MiB; all captures at once may take four times as much
     /// [default: 256]
     #[arg(long, env = "MILLM_CAPTURE_LIMIT_MIB", value_name = "MIB")]
@@ -93,6 +107,9 @@ impl Options {
             memory_limit_mib: self.memory_limit_mib.or(lower.memory_limit_mib),
             auto_load: self.auto_load.or(lower.auto_load),
             max_sequences: self.max_sequences.or(lower.max_sequences),
+            step_target_ms: self.step_target_ms.or(lower.step_target_ms),
+            cache_prompts: self.cache_prompts.or(lower.cache_prompts),
+            request_timeout: self.request_timeout.or(lower.request_timeout),
             capture_limit_mib: self.capture_limit_mib.or(lower.capture_limit_mib),
             shutdown_grace: self.shutdown_grace.or(lower.shutdown_grace),
             log_format: self.log_format.or(lower.log_format),

@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use millm_plugin_api::{ModelSpec, loaded::LoadedModel};
 
 use super::Choice;
@@ -9,15 +11,21 @@ use crate::{
 
 /// How a choice reads its prompt.
 impl Choice {
-    /// Works up what a step has read of the prompt, and sends it off once the prompt is computed.
+    /// Works up what a step has read of the prompt at the positions of `chunk`, some of which have `logits`, and sends it
+    /// off once the prompt is computed.
     ///
     /// # Errors
     ///
     /// If the model cannot say what the lens is to show, or has not lent what it should have.
-    pub(in crate::worker) fn read(&mut self, model: &LoadedModel) -> Result<(), RequestError> {
+    pub(in crate::worker) fn read(
+        &mut self,
+        model: &LoadedModel,
+        chunk: &Range<usize>,
+        logits: &[f32],
+    ) -> Result<(), RequestError> {
         let request = &self.shared.request;
         if let Some(reading) = &mut self.reading {
-            reading.look(request, model)?;
+            reading.look(request, model, chunk, logits)?;
         }
         if self.computed >= request.prompt.len()
             && let Some(reading) = self.reading.take()
@@ -32,7 +40,8 @@ impl Choice {
     /// Ends all choices of a request that draws no token, now that there is nothing more to read.
     pub(in crate::worker) fn finish_undrawn(&mut self) {
         for choice in 0..self.shared.request.choices {
-            self.send(Event::Finished { choice, reason: FinishReason::Length, completion_tokens: 0 });
+            let cached_tokens = self.cached();
+            self.send(Event::Finished { choice, reason: FinishReason::Length, completion_tokens: 0, cached_tokens });
         }
     }
 

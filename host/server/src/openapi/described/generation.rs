@@ -25,6 +25,34 @@ macro_rules! body {
             /// Only those as probable as this part of the most probable.
             #[schema(minimum = 0, maximum = 1)]
             min_p: Option<f64>,
+            /// Only those whose surprise is nearest to the entropy, until they are this probable together.
+            #[schema(minimum = 0, maximum = 1)]
+            typical_p: Option<f64>,
+            /// Subtracted once from the score of every token that was drawn.
+            #[schema(minimum = -2, maximum = 2)]
+            presence_penalty: Option<f64>,
+            /// Subtracted from the score of a token as often as it was drawn.
+            #[schema(minimum = -2, maximum = 2)]
+            frequency_penalty: Option<f64>,
+            /// Divides positive scores of tokens that were there before, and multiplies negative ones; 1 by default.
+            #[schema(minimum = 0.01, maximum = 100)]
+            repetition_penalty: Option<f64>,
+            /// Another name of `repetition_penalty`.
+            #[schema(minimum = 0.01, maximum = 100)]
+            repeat_penalty: Option<f64>,
+            /// What is added to the scores of tokens, by their ids; -100 bans one in practice.
+            logit_bias: Option<HashMap<String, f64>>,
+            /// Nothing ends a choice before it has so many tokens.
+            #[schema(minimum = 0)]
+            min_tokens: Option<u64>,
+            /// Whether the model's own end-of-sequence tokens end nothing. False by default.
+            ignore_eos: Option<bool>,
+            /// Tokens that end a choice, besides the model's own.
+            #[schema(max_items = 1024)]
+            stop_token_ids: Option<Vec<u32>>,
+            /// Whether it may use what others have computed of the same beginning, and leave its own. Changes no answer.
+            /// True by default.
+            cache_prompt: Option<bool>,
             seed: Option<i64>,
             /// Choices per prompt; 1 by default.
             #[schema(minimum = 1, maximum = 128)]

@@ -26,6 +26,14 @@ pub(crate) struct OperationId {
     id: String,
 }
 
+/// The request that a URL is about.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct RequestIdParameter {
+    /// Id of the request, as in the header `x-request-id` of its answer
+    id: String,
+}
+
 /// How long a client waits.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]

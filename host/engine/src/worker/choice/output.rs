@@ -1,0 +1,84 @@
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::{Choice, events_per_step};
+use crate::{
+    event::{Event, FinishReason},
+    sampling::TokenLogprob,
+};
+
+/// How a choice draws tokens and tells of them.
+impl Choice {
+    /// Draws a token from `logits`. Says whether the choice goes on, or `None` if there is nothing to draw from.
+    pub(in crate::worker) fn advance(&mut self, logits: &[f32]) -> Option<bool> {
+        let request = &self.shared.request;
+        let token = self.sampler.sample(logits)?;
+        if let Some(top) = request.logprobs {
+            self.logprobs.extend(TokenLogprob::read(logits, token, top));
+        }
+        self.tokens.push(token);
+        self.shared.ticket.note_drawn();
+        let drawn = self.tokens.len() - request.prompt.len();
+        if request.stop_token_ids.contains(&token) {
+            self.finish(FinishReason::Stop, drawn);
+            return Some(false);
+        }
+        let last = drawn >= request.max_tokens;
+        let emit = match drawn <= request.sampling.min_tokens {
+            true => self.text.push_unstoppable(token),
+            false => self.text.push(token),
+        };
+        self.send_text(emit.text);
+        if emit.stopped.is_some() {
+            self.finish(FinishReason::Stop, drawn);
+        } else if last {
+            self.finish(FinishReason::Length, drawn);
+        }
+        Some(emit.stopped.is_none() && !last)
+    }
+
+    fn finish(&mut self, reason: FinishReason, completion_tokens: usize) {
+        let rest = self.text.finish();
+        if rest.text.is_empty() && !self.logprobs.is_empty() {
+            self.send_event(String::new());
+        }
+        self.send_text(rest.text);
+        let reason = if rest.stopped.is_some() { FinishReason::Stop } else { reason };
+        self.send(Event::Finished { choice: self.index, reason, completion_tokens, cached_tokens: self.cached() });
+    }
+
+    fn send_text(&mut self, text: String) {
+        if !text.is_empty() {
+            self.send_event(text);
+        }
+    }
+
+    /// With the logprobs of the tokens that have become text, or will.
+    fn send_event(&mut self, text: String) {
+        let logprobs = std::mem::take(&mut self.logprobs);
+        self.send(Event::Text { choice: self.index, text, logprobs });
+    }
+
+    /// Sends if there is room; [`can_emit`](Self::can_emit) has made sure of it for whatever a step can yield.
+    pub(in crate::worker) fn send(&mut self, event: Event) {
+        if let Err(mpsc::error::TrySendError::Full(event)) = self.shared.events.try_send(event) {
+            tracing::error!(?event, "an event found its channel full");
+        }
+    }
+
+    /// Whether the channel has room for all that one step of all choices can yield: what was captured, a text, the rest
+    /// of the text and the end of each, and a failure.
+    pub(in crate::worker) fn can_emit(&self) -> bool {
+        self.shared.events.capacity() > events_per_step(self.shared.request.choices)
+    }
+
+    /// For how long the reader has left the channel full.
+    pub(in crate::worker) fn stalled_for(&mut self) -> Duration {
+        if self.can_emit() {
+            self.stalled_since = None;
+            return Duration::ZERO;
+        }
+        self.stalled_since.get_or_insert_with(Instant::now).elapsed()
+    }
+}

@@ -1,0 +1,122 @@
+use std::time::Duration;
+
+use millm_engine::{Captures, Interventions, LogitLens, Request, Sampling, hook_points::resolve};
+use millm_plugin_api::ModelSpec;
+use proptest::prelude::*;
+
+/// What a request of a mix asks for. The same always gets the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Wish {
+    /// Which text it begins with, how much of it, and a token after it.
+    begins: usize,
+    length: usize,
+    ends: u32,
+    max_tokens: usize,
+    choices: u32,
+    sampling: usize,
+    /// Point, strength, and the position from which on.
+    steering: Option<(usize, i8, usize)>,
+    logprobs: bool,
+    prompt_logprobs: bool,
+    captures: Option<usize>,
+    stops: bool,
+}
+
+/// A request of a mix.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) wish: Wish,
+    /// Whether it may use and leave cached prefixes.
+    pub(crate) cache_prompt: bool,
+    pub(crate) client: usize,
+    /// How long after the one before.
+    pub(crate) delay: Duration,
+    /// After how many events its reader leaves.
+    pub(crate) leaves: Option<usize>,
+}
+
+const POINTS: [&str; 4] = ["hook_embed", "blocks.0.hook_resid_post", "blocks.*.hook_resid_mid", "logits"];
+
+pub(crate) fn any() -> impl Strategy<Value = Asked> {
+    let prompt = (0_usize..3, 1_usize..44, 3_u32..90);
+    let steering = prop::option::of((
+        0..POINTS.len(),
+        prop::sample::select(vec![-3_i8, 0, 2]),
+        prop::sample::select(vec![0, 16, 20]),
+    ));
+    let what = (0_usize..12, 1_u32..4, 0_usize..4, steering);
+    let reads = (any_bool(0.3), any_bool(0.2), prop::option::weighted(0.2, 0_usize..44), any_bool(0.2));
+    let wish =
+        (prompt, what, reads).prop_map(|((begins, length, ends), (max_tokens, choices, sampling, steering), reads)| {
+            let (logprobs, prompt_logprobs, captures, stops) = reads;
+            Wish {
+                begins,
+                length,
+                ends,
+                max_tokens,
+                choices,
+                sampling,
+                steering,
+                logprobs,
+                prompt_logprobs,
+                captures,
+                stops,
+            }
+        });
+    let how = (any_bool(0.9), 0_usize..3, 0_u64..1500, prop::option::weighted(0.15, 0_usize..6));
+    (wish, how).prop_map(|(wish, (cache_prompt, client, delay, leaves))| Asked {
+        wish,
+        cache_prompt,
+        client,
+        delay: Duration::from_micros(delay),
+        leaves,
+    })
+}
+
+fn any_bool(probability: f64) -> impl Strategy<Value = bool> {
+    prop::bool::weighted(probability)
+}
+
+impl Wish {
+    /// As the engine takes it.
+    pub(crate) fn request(&self, spec: &ModelSpec) -> Request {
+        let begins = self.begins as u32;
+        let mut prompt: Vec<u32> =
+            (0..self.length as u32).map(|i| (i * (7 + begins) + i / 5 + begins) % 90 + 3).collect();
+        prompt.push(self.ends);
+        let mut interventions = Interventions::default();
+        if let Some((point, strength, from)) = self.steering {
+            let width = if POINTS[point] == "logits" { spec.d_vocab } else { spec.d_model };
+            let vector: Vec<f32> = (0..width).map(|i| (i as f32 * 1.7 + point as f32).sin()).collect();
+            let strength = f32::from(strength) / 4.0;
+            interventions.add_vector_at(spec, POINTS[point], vector.into(), strength, from..usize::MAX).unwrap();
+        }
+        let points = ["blocks.1.hook_resid_post", "logits"].map(|name| resolve(spec, name).unwrap()).concat();
+        let captures = self.captures.map_or_else(Captures::default, |position| {
+            Captures::new(points, vec![position.min(prompt.len() - 1), prompt.len() - 1])
+        });
+        Request {
+            max_tokens: self.max_tokens,
+            choices: self.choices,
+            sampling: self.sampling(),
+            stop_token_ids: if self.stops { (3..30).collect() } else { Vec::new() },
+            interventions,
+            captures,
+            lens: LogitLens::default(),
+            logprobs: self.logprobs.then_some(3),
+            prompt_logprobs: self.prompt_logprobs.then_some(2),
+            prompt,
+            ..Request::default()
+        }
+    }
+
+    fn sampling(&self) -> Sampling {
+        let default = Sampling { seed: self.ends.into(), ..Sampling::default() };
+        match self.sampling {
+            0 => Sampling { temperature: 0.0, ..default },
+            1 => default,
+            2 => Sampling { top_k: 20, top_p: 0.9, min_p: 0.02, temperature: 1.3, ..default },
+            _ => Sampling { presence_penalty: 0.5, repetition_penalty: 1.2, min_tokens: 4, ..default },
+        }
+    }
+}
