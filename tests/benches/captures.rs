@@ -24,7 +24,7 @@ fn main() {
     // cargo passes `--bench` as well.
     let pairs = env::args().find_map(|argument| argument.parse().ok()).unwrap_or(21);
     let folder = tempfile::tempdir().unwrap();
-    write_random_gpt2(folder.path());
+    write_random_gpt2(folder.path(), 1024);
     let threads = Threads::new(0).unwrap();
     let services = {
         let threads = threads.clone();
@@ -80,7 +80,7 @@ fn compare(engine: &Engine, what: &str, names: &[&str], pairs: usize) {
 fn prefill(engine: &Engine, captures: &Captures) -> Duration {
     let prompt = (0..PROMPT as u32).map(|i| i * 97 % random_gpt2::D_VOCAB as u32).collect();
     let request = Request::reading(prompt, Interventions::default(), captures.clone(), LogitLens::default());
-    let request = Request { max_tokens: 1, ..request };
+    let request = Request { max_tokens: 1, cache_prompt: false, ..request };
     let start = processor_time();
     let mut events = engine.submit(request).unwrap();
     let mut captured = captures.is_empty();

@@ -12,22 +12,22 @@ pub const D_VOCAB: usize = 50257;
 
 const D_MODEL: usize = 768;
 const N_LAYERS: usize = 12;
-const N_CTX: usize = 1024;
 
-/// Writes a checkpoint of that shape, without a tokenizer, into `folder`.
+/// Writes a checkpoint of that shape, for sequences of up to `n_ctx` positions (GPT-2 has 1024), without a tokenizer, into
+/// `folder`.
 ///
 /// # Panics
 ///
 /// If the system does not let it.
-pub fn write_random_gpt2(folder: &Path) {
+pub fn write_random_gpt2(folder: &Path, n_ctx: usize) {
     let config = serde_json::json!({
-        "model_type": "gpt2", "n_embd": D_MODEL, "n_layer": N_LAYERS, "n_head": 12, "n_positions": N_CTX,
+        "model_type": "gpt2", "n_embd": D_MODEL, "n_layer": N_LAYERS, "n_head": 12, "n_positions": n_ctx,
         "vocab_size": D_VOCAB,
     });
     fs::write(folder.join("config.json"), config.to_string()).expect("the folder can be written");
     let mut shapes: Vec<(String, Vec<usize>)> = vec![
         ("wte.weight".into(), vec![D_VOCAB, D_MODEL]),
-        ("wpe.weight".into(), vec![N_CTX, D_MODEL]),
+        ("wpe.weight".into(), vec![n_ctx, D_MODEL]),
         ("ln_f.weight".into(), vec![D_MODEL]),
         ("ln_f.bias".into(), vec![D_MODEL]),
     ];
