@@ -44,11 +44,13 @@ async fn a_change_that_is_given_up_leaves_nothing(location: Location) {
         };
         let _ = timeout(Duration::from_micros(number * 60), change).await;
     }
-    let models = store.models().await.unwrap();
-    let audit = store.audit(AuditFilter { limit: 1000, before_id: None }).await.unwrap();
-    assert!(models.iter().all(|model| model.locked));
-    assert_eq!(audit.len(), 2 * models.len());
+    // A commit that nobody waits for may still be under way. The next change is made after it.
     register(&store, "after").await;
+    let mut models = store.models().await.unwrap();
+    let audit = store.audit(AuditFilter { limit: 1000, before_id: None }).await.unwrap();
+    models.retain(|model| model.id != "after");
+    assert!(models.iter().all(|model| model.locked));
+    assert_eq!(audit.len(), 2 * models.len() + 1);
 }
 
 async fn changes_at_the_same_time_wait_for_each_other(location: Location) {
