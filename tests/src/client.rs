@@ -52,12 +52,7 @@ impl Iterator for Stream {
 impl Client {
     /// For the server at `base`, such as `http://127.0.0.1:8080`.
     pub fn new(base: impl Into<String>) -> Self {
-        // Each request has a connection of its own. The server closes those whose body it did not wait for, as in a POST
-        // to what does not exist, and whoever sends the next request on one at that moment gets no answer.
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(120)))
-            .max_idle_connections(0);
+        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(120)));
         Self { agent: config.build().new_agent(), base: base.into() }
     }
 

@@ -8,6 +8,7 @@ mod exchange;
 mod id;
 mod origin;
 mod path;
+mod unread;
 
 pub(crate) use self::{
     auth::{ApiKey, bearer, require_key},
@@ -18,4 +19,5 @@ pub(crate) use self::{
     id::unique_id,
     origin::{is_foreign, refuse_foreign},
     path::Id,
+    unread::read_unread,
 };

@@ -88,6 +88,7 @@ pub(crate) fn router(app: App) -> Router {
         .fallback(unknown_url)
         .method_not_allowed_fallback(method_not_supported)
         .layer(from_fn(http::refuse_foreign))
+        .layer(from_fn(http::read_unread))
         .layer(from_fn(http::frame))
         .with_state(app)
         .merge(live)

@@ -1,14 +1,11 @@
 //! Request bodies: JSON of a bounded size.
 
-use std::time::Duration;
-
 use axum::{
-    body::{BodyDataStream, Bytes, HttpBody},
+    body::{Bytes, HttpBody},
     extract::{FromRequest, Request},
     http::{HeaderMap, header},
 };
 use futures_util::StreamExt;
-use tokio::time::timeout;
 
 use crate::{
     error::{ApiError, Kind},
@@ -21,8 +18,6 @@ pub(crate) struct JsonBody(pub(crate) Bytes);
 
 /// Long chats of megabytes exist; nothing a model's context takes is larger.
 const MAX_BYTES: usize = 16 << 20;
-/// How long the rest of a body that is too large may take to arrive.
-const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = ApiError;
@@ -34,22 +29,16 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
             let message = "The header `Content-Type` must be `application/json`.";
             return Err(ApiError::new(Kind::InvalidBody, message));
         }
-        let announced = body.size_hint().lower();
-        let mut stream = body.into_data_stream();
-        if announced > MAX_BYTES as u64 {
-            // A client that waits to be asked for its body need not send it.
-            if !head.headers.contains_key(header::EXPECT) {
-                drain(stream).await;
-            }
+        if body.size_hint().lower() > MAX_BYTES as u64 {
             return Err(too_large());
         }
+        let mut stream = body.into_data_stream();
         let mut bytes = Vec::new();
         while let Some(chunk) = stream.next().await {
             let chunk = chunk.map_err(|error| {
                 ApiError::new(Kind::InvalidBody, format!("The body of the request could not be read: {error}."))
             })?;
             if bytes.len() + chunk.len() > MAX_BYTES {
-                drain(stream).await;
                 return Err(too_large());
             }
             bytes.extend_from_slice(&chunk);
@@ -80,14 +69,6 @@ fn is_json(headers: &HeaderMap) -> bool {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
-}
-
-/// Throws the rest away. Closing the connection on a client that is still sending would reset it before it has read
-/// the answer.
-async fn drain(mut rest: BodyDataStream) {
-    let all = async { while let Some(Ok(_)) = rest.next().await {} };
-    // Whoever takes longer is cut off.
-    let _ = timeout(DRAIN_LIMIT, all).await;
 }
 
 fn too_large() -> ApiError {
