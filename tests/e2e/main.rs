@@ -12,6 +12,7 @@ mod demo;
 mod health;
 mod lifecycle;
 mod loading;
+mod logprobs;
 mod models;
 mod openapi;
 mod operations;

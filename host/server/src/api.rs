@@ -1,9 +1,9 @@
 //! The management API: models, plugins, operations and health, and reading a model from within.
 //!
-//! Answers and errors come in one [`envelope`]; who begins an operation may [`wait`] for its end. A request to read activations goes this way: `source` says which prompts,
-//! `selector` at which positions, and both make a `reading`, which the engine computes; `capture` and `logit_lens` say
-//! what is read there. What comes back can be large: `budget` bounds how much of it there is at once, and `pieces` sends
-//! it without a second copy.
+//! Answers and errors come in one [`envelope`]; who begins an operation may [`wait`] for its end. A request to read
+//! activations goes this way: `source` says which prompts, `selector` at which positions, and both make a `reading`, which
+//! the engine computes; `capture` and `logit_lens` say what is read there. What comes back can be large: `budget` bounds
+//! how much of it there is at once, and `pieces` sends it without a second copy.
 
 mod answer;
 mod budget;
@@ -30,4 +30,7 @@ mod selector;
 mod source;
 mod wait;
 
-pub(crate) use self::budget::Budget;
+pub(crate) use self::{
+    budget::{Budget, Reservation},
+    pieces::{Piece, body},
+};

@@ -122,21 +122,23 @@ impl Fields {
 
     /// A whole number. `3.0` is one: some languages write integers so.
     pub(crate) fn integer(&mut self, key: &'static str, range: RangeInclusive<i128>) -> Result<Option<i128>, ApiError> {
-        let Some(value) = self.take(key) else {
-            return Ok(None);
-        };
+        self.take(key).map(|value| self.integer_in(key, &value, range)).transpose()
+    }
+
+    /// The whole number that `value`, taken from `key`, has to be.
+    pub(crate) fn integer_in(&self, key: &str, value: &Value, range: RangeInclusive<i128>) -> Result<i128, ApiError> {
         let path = self.path(key);
-        let Some(number) = integer(&value) else {
-            return Err(wrong_type(&path, "an integer", &value));
+        let Some(number) = integer(value) else {
+            return Err(wrong_type(&path, "an integer", value));
         };
         let (min, max) = range.into_inner();
         if number > max {
-            return Err(out_of_range(Kind::IntegerAboveMax, &path, "integer above maximum", "<=", max, &value));
+            return Err(out_of_range(Kind::IntegerAboveMax, &path, "integer above maximum", "<=", max, value));
         }
         if number < min {
-            return Err(out_of_range(Kind::IntegerBelowMin, &path, "integer below minimum", ">=", min, &value));
+            return Err(out_of_range(Kind::IntegerBelowMin, &path, "integer below minimum", ">=", min, value));
         }
-        Ok(Some(number))
+        Ok(number)
     }
 
     /// The names of what was not taken, in alphabetical order.

@@ -158,7 +158,7 @@ fn wrong_prompts_and_parameters(server: &Client, failed: &dyn Fn(&str, u16, Repl
         json!({"n": 129}),
         json!({"stop": "a".repeat(513)}),
         json!({"stop": vec!["a"; 65]}),
-        json!({"logprobs": true}),
+        json!({"suffix": "end"}),
         json!({"tool_choice": "required"}),
         json!({"steerng": {}}),
         json!({"steering": absurd_steering()}),
@@ -195,6 +195,9 @@ fn wrong_prompts_and_parameters(server: &Client, failed: &dyn Fn(&str, u16, Repl
         let foreign = [("origin", "http://evil.example"), ("content-type", "application/json")];
         failed(operation, 403, server.post_with(path, &foreign, body.to_string().as_bytes()));
     }
+    let told = json!({"prompt_logprobs": 20, "max_tokens": 1});
+    failed("createChatCompletion", 413, server.post(CHAT, &with(&chat(&"story ".repeat(450)), told.clone())));
+    failed("createCompletion", 413, server.post(COMPLETIONS, &with(&completion(&"story ".repeat(450)), told)));
     let tokens = json!({"prompt": null, "token_ids": vec![vec![10; 512]; 22]});
     failed("capture", 413, server.post(CAPTURE, &with(&capture(), tokens.clone())));
     failed("logitLens", 413, server.post(LENS, &tokens));

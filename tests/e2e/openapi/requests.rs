@@ -59,16 +59,21 @@ fn whatever_the_document_lets_a_request_hold_is_accepted() {
         "stream": [false, true],
         "stream_options": [null],
         "steering": [{}, steering("sea", 6.0)],
+        "prompt_logprobs": [0, 20],
     });
     let chats = json!({
         "messages": [messages, [{"role": "developer", "content": [{"type": "text", "text": "a"}]}, messages[0]]],
         "add_generation_prompt": [true, false],
         "continue_final_message": [true, false],
         "chat_template_kwargs": [{}, {"a": {"b": 1}}],
+        "logprobs": [true, false],
+        "top_logprobs": [0],
     });
     let completions = json!({
         "prompt": ["Once", ["Once", "Twice"], [10, 11], [[10], [11, 12]]],
-        "best_of": [0, 1],
+        "best_of": [0, 1, 128],
+        "logprobs": [0, 20],
+        "echo": [true, false],
     });
     let run = |operation: &'static str, path: &'static str, body: Value| {
         let (server, body) = (&server, with(&body, json!({"max_tokens": 1})));

@@ -41,8 +41,8 @@ impl Budget {
         let Self { limit, used } = self;
         if bytes > *limit {
             let message = format!(
-                "This reads {bytes} bytes of float32 numbers; at most {limit} are allowed. Ask for fewer prompts, \
-                 positions or hook points, or start the server with a larger --capture-limit-mib."
+                "The answer takes {bytes} bytes of memory; at most {limit} are allowed. Ask for fewer prompts, positions, \
+                 hook points or logprobs, or start the server with a larger --capture-limit-mib."
             );
             let error = ApiError::new(Kind::CaptureTooLarge, message);
             return Err(error.with("required_bytes", bytes).with("limit_bytes", *limit));
@@ -53,7 +53,7 @@ impl Budget {
             Ok(_) => Ok(Reservation { bytes, used: Arc::clone(used) }),
             Err(now) => {
                 let message = format!(
-                    "Try again later: this reads {bytes} bytes, and {now} of {total} bytes are taken by answers that \
+                    "Try again later: the answer takes {bytes} bytes, and {now} of {total} bytes are taken by answers that \
                      are being computed or sent."
                 );
                 Err(ApiError::new(Kind::CapturesBusy, message).with("required_bytes", bytes))

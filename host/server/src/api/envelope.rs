@@ -50,7 +50,7 @@ pub(crate) struct Items<T> {
 }
 
 /// Null.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Nothing;
 
 impl PartialSchema for Nothing {

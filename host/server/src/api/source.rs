@@ -85,7 +85,7 @@ impl Source {
             Content::Prompts { prompts, prepend_bos } => {
                 let tokens = prompts.into_iter().map(|prompt| {
                     let path = prompt.path().to_owned();
-                    Tokens { ids: prompt.into_tokens(model, prepend_bos)?, path }.within(n_ctx)
+                    Tokens { ids: prompt.into_given(model, prepend_bos)?.tokens, path }.within(n_ctx)
                 });
                 tokens.collect()
             }

@@ -131,7 +131,7 @@ kinds! {
     // Reading activations.
     InvalidSelector: bad("invalid_selector", &[READ]);
     NoLogitLens: bad("no_logit_lens", &[&["logitLens"]]);
-    CaptureTooLarge: refused(S::PAYLOAD_TOO_LARGE, "capture_too_large", &[READ]);
+    CaptureTooLarge: refused(S::PAYLOAD_TOO_LARGE, "capture_too_large", &[GENERATE, READ]);
     LensTooLarge: refused(S::PAYLOAD_TOO_LARGE, "lens_too_large", &[&["logitLens"]]);
     // Who and where. Any operation with a key can answer the first, any that changes something the second.
     InvalidApiKey: refused(S::UNAUTHORIZED, "invalid_api_key", &[]);
@@ -165,7 +165,7 @@ kinds! {
     StoreUnavailable: failed(S::SERVICE_UNAVAILABLE, "store_unavailable", Retry::After(1), &[CHANGE, LOOK, GENERATE, READ]);
     StoreFull: failed(S::INSUFFICIENT_STORAGE, "store_full", Retry::Never, &[CHANGE, GENERATE, READ]);
     QueueFull: busy("queue_full", &[GENERATE, READ, &["getCertificate"]]);
-    CapturesBusy: busy("captures_busy", &[READ]);
+    CapturesBusy: busy("captures_busy", &[GENERATE, READ]);
     // Told to whoever waits for what somebody has cancelled.
     RequestCancelled: failed(S::SERVICE_UNAVAILABLE, "request_cancelled", Retry::Never, &[GENERATE, READ]);
     RequestTimeout: failed(S::GATEWAY_TIMEOUT, "request_timeout", Retry::Never, &[GENERATE, READ]);

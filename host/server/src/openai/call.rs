@@ -1,31 +1,49 @@
 //! A request that has been read, and how it is answered.
 
-use std::sync::Arc;
+mod room;
+
+use std::{iter, sync::Arc};
 
 use axum::{
     Json,
+    http::header,
     response::{IntoResponse, Response},
 };
 use futures_util::{StreamExt, stream};
 use millm_engine::{Interventions, Request, SubmitError};
 
+use self::room::room;
 use super::{
+    answer::{Answer, Beginning, Form},
+    best_of,
+    endpoint::Endpoint,
     generation::Generation,
     ignored::Ignored,
+    logprobs::Logprobs,
     objects::Usage,
     output::{Delivery, Output},
-    response::{Answer, Endpoint},
+    prompt::Given,
     sampling::SamplingFields,
     steering,
     stream::{self as events, Framing},
     tokens, unsupported,
 };
 use crate::{
+    api::{Budget, Piece, Reservation, body},
+    blocking::blocking,
     error::{ApiError, Kind},
     fields::Fields,
     http::Caller,
     models::{Model, Models},
 };
+
+/// What reading a request takes besides its body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sources<'a> {
+    pub(crate) models: &'a Models,
+    /// For what is told of prompts.
+    pub(crate) memory: &'a Budget,
+}
 
 /// What both endpoints read in the same way.
 #[derive(Debug)]
@@ -36,25 +54,39 @@ struct Common {
     stop_token_ids: Vec<u32>,
     cache_prompt: bool,
     output: Output,
+    /// Choices for each prompt, of which the best are shown.
+    computed: u32,
+    logprobs: Logprobs,
     interventions: Interventions,
 }
 
 /// Everything that answering takes.
 #[derive(Debug)]
 pub(crate) struct Call {
-    endpoint: Endpoint,
     model: Arc<Model>,
-    /// One for each prompt, each with `choices` choices.
+    /// One for each prompt, each with `computed` choices.
     requests: Vec<Request>,
-    choices: u32,
+    computed: u32,
+    form: Form,
     delivery: Delivery,
     ignored: Ignored,
+    /// If something is told of the prompts.
+    reservation: Option<Reservation>,
 }
+
+/// What a token's logprob, and each of those of other tokens beside it, takes until the client has it.
+const LOGPROB_BYTES: usize = 128;
 
 impl Common {
     fn read(fields: &mut Fields, models: &Models, endpoint: Endpoint) -> Result<Self, ApiError> {
         let id = fields.string("model")?;
         let model = models.get(&fields.require("model", id)?)?;
+        let output = Output::read(fields, endpoint.min_tokens())?;
+        let logprobs = Logprobs::read(fields, endpoint, output.delivery)?;
+        let computed = match endpoint {
+            Endpoint::Chat => output.choices,
+            Endpoint::Completions => best_of::read(fields, output.choices, output.delivery != Delivery::Whole)?,
+        };
         unsupported::refuse(fields)?;
         let d_vocab = model.engine.spec().d_vocab;
         let mut stop_token_ids = tokens::stop_token_ids(fields, d_vocab)?;
@@ -65,99 +97,125 @@ impl Common {
             sampling: SamplingFields::read(fields, d_vocab)?,
             stop_token_ids,
             cache_prompt: fields.bool("cache_prompt")?.unwrap_or(true),
-            output: Output::read(fields, endpoint.min_tokens())?,
             interventions: steering::read(fields, model.engine.spec(), &model.vectors)?,
+            output,
+            computed,
+            logprobs,
             model,
         })
     }
 
     /// A call for `prompts`, which came in by `endpoint`.
-    fn into_call(self, endpoint: Endpoint, prompts: Vec<Vec<u32>>, ignored: Ignored) -> Result<Call, ApiError> {
-        let Self { model, sampling, stop_token_ids, cache_prompt, output, interventions } = self;
+    fn into_call(
+        self,
+        endpoint: Endpoint,
+        prompts: Vec<Given>,
+        ignored: Ignored,
+        memory: &Budget,
+    ) -> Result<Call, ApiError> {
+        let Self { model, sampling, stop_token_ids, cache_prompt, output, computed, logprobs, interventions } = self;
         let n_ctx = model.engine.n_ctx();
-        let request = |prompt: Vec<u32>| {
-            let max_tokens = budget(endpoint, n_ctx, prompt.len(), output.max_tokens)?;
+        // The best are chosen by their logprobs.
+        let of_answer = logprobs.answer.or((computed > output.choices).then_some(0));
+        let (mut requests, mut beginnings) = (Vec::new(), Vec::new());
+        for Given { tokens, text } in prompts {
+            let max_tokens = room(endpoint, n_ctx, tokens.len(), output.max_tokens)?;
             if sampling.min_tokens() > max_tokens {
                 let message = format!("Invalid 'min_tokens': it is more than the {max_tokens} tokens of 'max_tokens'.");
                 return Err(ApiError::at(Kind::IntegerAboveMax, "min_tokens", message));
             }
-            Ok(Request {
+            let text = match text {
+                _ if !logprobs.echo => String::new(),
+                Some(text) => text,
+                None => model.text.tokenizer.decode(&tokens, true).map_err(|error| {
+                    ApiError::at(
+                        Kind::InvalidValue,
+                        "prompt",
+                        format!("Invalid 'prompt': it cannot be echoed: {error}."),
+                    )
+                })?,
+            };
+            beginnings.push(Beginning { text, first_token: tokens.first().copied().unwrap_or_default() });
+            requests.push(Request {
                 max_tokens,
-                choices: output.choices,
+                choices: computed,
                 sampling: sampling.draw(),
                 stop: output.stop.clone(),
                 stop_token_ids: stop_token_ids.clone(),
+                logprobs: of_answer,
+                prompt_logprobs: logprobs.of_prompt(),
                 interventions: interventions.clone(),
                 cache_prompt,
-                prompt,
+                prompt: tokens,
                 ..Request::default()
-            })
-        };
-        let requests = prompts.into_iter().map(request).collect::<Result<_, ApiError>>()?;
-        Ok(Call { endpoint, model, requests, choices: output.choices, delivery: output.delivery, ignored })
+            });
+        }
+        let told = told_bytes(&logprobs, &requests, &beginnings, output.choices);
+        let reservation = (told > 0).then(|| memory.reserve(told as u64)).transpose()?;
+        let (delivery, choices) = (output.delivery, output.choices);
+        let usage_in_chunks = delivery == Delivery::Stream { include_usage: true };
+        let form = Form { endpoint, logprobs, prompts: beginnings, choices, usage_in_chunks };
+        Ok(Call { model, requests, computed, form, delivery, ignored, reservation })
     }
 }
 
-/// How many tokens a choice may take.
-fn budget(endpoint: Endpoint, n_ctx: usize, prompt: usize, asked: Option<usize>) -> Result<usize, ApiError> {
-    let room = n_ctx.saturating_sub(prompt);
-    let what = endpoint.prompt_param();
-    let problem = match asked {
-        Some(tokens) if prompt.saturating_add(tokens) <= n_ctx => return Ok(tokens),
-        None if room > 0 => {
-            return Ok(match endpoint {
-                Endpoint::Chat => room,
-                Endpoint::Completions => room.min(16),
-            });
-        }
-        Some(tokens) => format!(
-            "you requested {} tokens ({prompt} in the {what}, {tokens} in the completion). Please reduce the length \
-             of the {what} or the completion.",
-            prompt.saturating_add(tokens)
-        ),
-        None => format!("your {what} resulted in {prompt} tokens. Please reduce the length of the {what}."),
-    };
-    // Clients recognise the beginning of this sentence.
-    let message = format!("This model's maximum context length is {n_ctx} tokens. However, {problem}");
-    Err(ApiError::at(Kind::ContextLength, what, message))
+/// What is told of the prompts, in bytes: with every choice again.
+fn told_bytes(logprobs: &Logprobs, requests: &[Request], beginnings: &[Beginning], choices: u32) -> usize {
+    let echoed: usize = beginnings.iter().map(|beginning| beginning.text.len()).sum();
+    let tokens: usize = requests.iter().map(|request| request.prompt.len()).sum();
+    let of_token = logprobs.of_prompt().map_or(0, |top| (top + 1) * LOGPROB_BYTES);
+    (echoed + tokens * of_token) * choices as usize
 }
 
 impl Call {
-    /// Reads the request `body` to `endpoint`. Of its fields `read` takes those of the endpoint, and `tokenize` makes
-    /// prompts of them once all are known to be right: that takes as long as they are large.
+    /// Reads the request `body` to `endpoint`. Of its fields `read` takes those of the endpoint, given how many choices each
+    /// prompt has; `tokenize` makes prompts of them once all are known to be right: that takes as long as they are large.
     pub(crate) fn read<T>(
         body: &[u8],
-        models: &Models,
+        sources: Sources<'_>,
         endpoint: Endpoint,
-        read: impl FnOnce(&mut Fields, &Output) -> Result<T, ApiError>,
-        tokenize: impl FnOnce(T, &Model) -> Result<Vec<Vec<u32>>, ApiError>,
+        read: impl FnOnce(&mut Fields, u32) -> Result<T, ApiError>,
+        tokenize: impl FnOnce(T, &Model) -> Result<Vec<Given>, ApiError>,
     ) -> Result<Self, ApiError> {
         let mut fields = Fields::parse(body)?;
-        let common = Common::read(&mut fields, models, endpoint)?;
-        let own = read(&mut fields, &common.output)?;
+        let common = Common::read(&mut fields, sources.models, endpoint)?;
+        let own = read(&mut fields, common.computed)?;
         let ignored = Ignored::of(fields)?;
         let prompts = tokenize(own, &common.model)?;
-        common.into_call(endpoint, prompts, ignored)
+        common.into_call(endpoint, prompts, ignored, sources.memory)
     }
 
     /// Submits the requests and answers with what they yield. Until the engine has said something, a failure still has
     /// a status of its own.
     pub(crate) async fn answer(self, caller: &Caller) -> Result<Response, ApiError> {
-        let Self { endpoint, model, requests, choices, delivery, ignored } = self;
+        let Self { model, requests, computed, form, delivery, ignored, reservation } = self;
         let prompt_tokens = requests.iter().map(|request| request.prompt.len()).sum();
-        let all_choices = requests.len() as u32 * choices;
         let requests = requests.into_iter().map(|request| caller.own(request)).collect();
-        let mut generation = Generation::start(&model.engine, requests, choices)
-            .map_err(|error| refused(&error, endpoint.prompt_param()))?;
-        let answer = Answer::new(endpoint, &model, delivery == Delivery::Stream { include_usage: true });
+        let mut generation = Generation::start(&model.engine, requests, computed)
+            .map_err(|error| refused(&error, form.endpoint.prompt_param()))?;
+        let choices = form.all_choices();
+        let shown = form.choices;
+        let answer = Answer::new(form, &model);
         let mut response = match delivery {
             Delivery::Whole => {
-                let (choices, drawn) = generation.collect().await?;
-                Json(answer.whole(choices, Usage::new(prompt_tokens, drawn))).into_response()
+                let mut outcome = generation.collect().await?;
+                outcome.choices = best_of::select(outcome.choices, computed, shown);
+                let usage = Usage::new(prompt_tokens, outcome.drawn);
+                match reservation {
+                    None => Json(answer.whole(outcome, usage)).into_response(),
+                    Some(reservation) => {
+                        // It may be large.
+                        let whole = blocking(move || {
+                            serde_json::to_vec(&answer.whole(outcome, usage)).map_err(|_| ApiError::internal())
+                        });
+                        let body = body(iter::once(Piece::Bytes(whole.await?)), reservation);
+                        ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+                    }
+                }
             }
             Delivery::Stream { .. } => {
                 let first = generation.next().await.unwrap_or_else(|| Err(ApiError::internal()))?;
-                let framing = Framing { answer, prompt_tokens, choices: all_choices };
+                let framing = Framing { answer, prompt_tokens, choices, reservation };
                 events::respond(framing, stream::iter([Ok(first)]).chain(generation))
             }
         };
@@ -187,28 +245,4 @@ pub(crate) fn refused(error: &SubmitError, prompt_param: &str) -> ApiError {
         SubmitError::Stopped => return ApiError::new(Kind::Stopping, format!("Try again later: {error}.")),
     };
     ApiError::at(kind, prompt_param, format!("Invalid '{prompt_param}': {error}."))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn chats_may_fill_the_context_and_completions_get_16_tokens() {
-        assert_eq!(budget(Endpoint::Chat, 100, 40, None), Ok(60));
-        assert_eq!(budget(Endpoint::Completions, 100, 40, None), Ok(16));
-        assert_eq!(budget(Endpoint::Completions, 100, 90, None), Ok(10));
-        assert_eq!(budget(Endpoint::Chat, 100, 40, Some(60)), Ok(60));
-        assert_eq!(budget(Endpoint::Completions, 100, 100, Some(0)), Ok(0));
-    }
-
-    #[test]
-    fn more_than_the_context_is_refused_in_words_that_clients_look_for() {
-        for (prompt, asked) in [(100, None), (101, Some(0)), (40, Some(61)), (1, Some(usize::MAX))] {
-            let error = budget(Endpoint::Chat, 100, prompt, asked).unwrap_err();
-            assert_eq!((error.kind, error.param.as_deref()), (Kind::ContextLength, Some("messages")));
-            let expected = "This model's maximum context length is 100 tokens. However, you";
-            assert!(error.message.starts_with(expected), "{}", error.message);
-        }
-    }
 }

@@ -4,16 +4,17 @@ use axum::{extract::State, response::Response};
 use millm_text::{ChatInput, TemplateError};
 
 use super::{
-    call::Call,
+    call::{Call, Sources},
+    endpoint::Endpoint,
     messages,
     objects::{ChatAnswer, ChatChunk},
-    response::Endpoint,
+    prompt::Given,
 };
 use crate::{
     app::App,
     error::{ApiError, Kind},
     http::{Caller, JsonBody},
-    models::{Model, Models},
+    models::Model,
     openapi::described::ChatBody,
 };
 
@@ -33,12 +34,17 @@ pub(crate) async fn create(
     caller: Caller,
     JsonBody(body): JsonBody,
 ) -> Result<Response, ApiError> {
-    app.models.with(move |models| read(&body, models)).await?.answer(&caller).await
+    let memory = app.captures.clone();
+    let call = app.models.with(move |models| read(&body, Sources { models, memory: &memory })).await?;
+    call.answer(&caller).await
 }
 
-fn read(body: &[u8], models: &Models) -> Result<Call, ApiError> {
-    let tokenize = |input, model: &Model| Ok(vec![prompt(model, &input, "use /v1/completions")?]);
-    Call::read(body, models, Endpoint::Chat, |fields, _| messages::read(fields), tokenize)
+fn read(body: &[u8], sources: Sources<'_>) -> Result<Call, ApiError> {
+    let tokenize = |input, model: &Model| {
+        let tokens = prompt(model, &input, "use /v1/completions")?;
+        Ok(vec![Given { tokens, text: None }])
+    };
+    Call::read(body, sources, Endpoint::Chat, |fields, _| messages::read(fields), tokenize)
 }
 
 /// The chat in tokens, as the model's template writes it. Special tokens are the template's business. `instead` says what

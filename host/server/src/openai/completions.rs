@@ -3,18 +3,17 @@
 use axum::{extract::State, response::Response};
 
 use super::{
-    call::Call,
+    call::{Call, Sources},
+    endpoint::Endpoint,
     objects::CompletionAnswer,
-    output::Output,
     prompt::{self, Prompt},
-    response::Endpoint,
 };
 use crate::{
     app::App,
     error::{ApiError, Kind},
     fields::Fields,
     http::{Caller, JsonBody},
-    models::{Model, Models},
+    models::Model,
     openapi::described::CompletionBody,
 };
 
@@ -37,53 +36,22 @@ pub(crate) async fn create(
     caller: Caller,
     JsonBody(body): JsonBody,
 ) -> Result<Response, ApiError> {
-    app.models.with(move |models| read(&body, models)).await?.answer(&caller).await
+    let memory = app.captures.clone();
+    let call = app.models.with(move |models| read(&body, Sources { models, memory: &memory })).await?;
+    call.answer(&caller).await
 }
 
-fn read(body: &[u8], models: &Models) -> Result<Call, ApiError> {
-    let read = |fields: &mut Fields, output: &Output| {
-        refuse_best_of(fields, output)?;
+fn read(body: &[u8], sources: Sources<'_>) -> Result<Call, ApiError> {
+    let read = |fields: &mut Fields, choices: u32| {
         let prompts = prompt::read(fields)?;
-        if prompts.len() * output.choices as usize > MAX_CHOICES {
+        if prompts.len() * choices as usize > MAX_CHOICES {
             let message = format!("Invalid 'n': {MAX_CHOICES} choices over all prompts are supported.");
             return Err(ApiError::at(Kind::IntegerAboveMax, "n", message));
         }
         Ok(prompts)
     };
     let tokenize = |prompts: Vec<Prompt>, model: &Model| {
-        prompts.into_iter().map(|prompt| prompt.into_tokens(model, true)).collect()
+        prompts.into_iter().map(|prompt| prompt.into_given(model, true)).collect()
     };
-    Call::read(body, models, Endpoint::Completions, read, tokenize)
-}
-
-/// Choosing the best of more than are returned takes log-probabilities.
-fn refuse_best_of(fields: &mut Fields, output: &Output) -> Result<(), ApiError> {
-    let n = i128::from(output.choices);
-    match fields.integer("best_of", 0..=i64::MAX.into())? {
-        Some(best_of) if best_of > n => {
-            let message = "Unsupported value: 'best_of' must not be greater than 'n' with this server.";
-            Err(ApiError::at(Kind::UnsupportedValue, "best_of", message))
-        }
-        _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn best_of_may_not_ask_for_more_than_n() {
-        let check = |best_of, n| {
-            let mut fields = Fields::of(json!({ "best_of": best_of, "n": n }), String::new()).unwrap();
-            let output = Output::read(&mut fields, 0).unwrap();
-            refuse_best_of(&mut fields, &output).map_err(|error| error.kind)
-        };
-        assert_eq!(check(json!(null), 1), Ok(()));
-        assert_eq!(check(json!(2), 2), Ok(()));
-        assert_eq!(check(json!(3), 2), Err(Kind::UnsupportedValue));
-        assert_eq!(check(json!(-1), 1), Err(Kind::IntegerBelowMin));
-    }
+    Call::read(body, sources, Endpoint::Completions, read, tokenize)
 }

@@ -1,5 +1,8 @@
 //! The running requests of one call, seen as one stream of choices.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
@@ -9,7 +12,7 @@ use futures_util::{
     Stream, StreamExt,
     stream::{self, BoxStream, SelectAll},
 };
-use millm_engine::{Engine, Event, FinishReason, Request, RequestError, SubmitError};
+use millm_engine::{Engine, Event, FinishReason, Request, RequestError, SubmitError, TokenLogprob};
 use tokio::sync::mpsc::Receiver;
 
 use crate::error::{ApiError, Kind};
@@ -30,11 +33,18 @@ pub(crate) struct Generation {
 }
 
 /// News of a call. `index` is OpenAI's: choice `k` of prompt `p` has `p * n + k`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Progress {
+    /// A prompt is computed, whose logprobs were asked for. Comes before anything else of its choices.
+    Prompt {
+        prompt: u32,
+        logprobs: Vec<TokenLogprob>,
+    },
     Text {
         index: u32,
         text: String,
+        /// If they were asked for, those of the tokens since the last text.
+        logprobs: Vec<TokenLogprob>,
     },
     Finished {
         index: u32,
@@ -54,10 +64,22 @@ pub(crate) struct Drawn {
 }
 
 /// A finished choice.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Choice {
     pub(crate) text: String,
     pub(crate) reason: FinishReason,
+    /// Of all its tokens, if they were asked for.
+    pub(crate) logprobs: Vec<TokenLogprob>,
+}
+
+/// What a whole call has come to.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Outcome {
+    /// In the order of their index.
+    pub(crate) choices: Vec<Choice>,
+    /// For each prompt those of all its tokens but the first, if they were asked for.
+    pub(crate) prompts: Vec<Vec<TokenLogprob>>,
+    pub(crate) drawn: Drawn,
 }
 
 impl Generation {
@@ -85,14 +107,21 @@ impl Generation {
         }
     }
 
-    /// Waits for all choices, in the order of their index, and what they took.
-    pub(crate) async fn collect(mut self) -> Result<(Vec<Choice>, Drawn), ApiError> {
-        let mut choices = vec![Choice { text: String::new(), reason: FinishReason::Stop }; self.open as usize];
+    /// Waits for all choices.
+    pub(crate) async fn collect(mut self) -> Result<Outcome, ApiError> {
+        let unfinished = Choice { text: String::new(), reason: FinishReason::Stop, logprobs: Vec::new() };
+        let mut choices = vec![unfinished; self.open as usize];
+        let mut prompts = vec![Vec::new(); (self.open / self.choices_per_prompt) as usize];
         while let Some(progress) = self.next().await {
             match progress? {
-                Progress::Text { index, text } => choices[index as usize].text += &text,
+                Progress::Prompt { prompt, logprobs } => prompts[prompt as usize] = logprobs,
+                Progress::Text { index, text, mut logprobs } => {
+                    let choice = &mut choices[index as usize];
+                    choice.text += &text;
+                    choice.logprobs.append(&mut logprobs);
+                }
                 Progress::Finished { index, reason } => choices[index as usize].reason = reason,
-                Progress::Done(drawn) => return Ok((choices, drawn)),
+                Progress::Done(drawn) => return Ok(Outcome { choices, prompts, drawn }),
             }
         }
         Err(ApiError::internal())
@@ -123,7 +152,7 @@ impl Stream for Generation {
         };
         let first = prompt * self.choices_per_prompt;
         Poll::Ready(Some(Ok(match event {
-            Event::Text { choice, text, .. } => Progress::Text { index: first + choice, text },
+            Event::Text { choice, text, logprobs } => Progress::Text { index: first + choice, text, logprobs },
             Event::Finished { choice, reason, completion_tokens, cached_tokens } => {
                 self.open -= 1;
                 self.drawn.completion_tokens += completion_tokens;
@@ -131,8 +160,7 @@ impl Stream for Generation {
                 self.drawn.cached_tokens += if choice == 0 { cached_tokens } else { 0 };
                 Progress::Finished { index: first + choice, reason }
             }
-            // Calls of this API read nothing.
-            Event::Captured(_) => return self.poll_next(context),
+            Event::Captured(captured) => Progress::Prompt { prompt, logprobs: captured.logprobs },
             Event::Failed(error) => {
                 let steered = self.steered;
                 return self.fail(failed(&error, steered));
@@ -158,74 +186,6 @@ pub(crate) fn failed(error: &RequestError, steered: bool) -> ApiError {
         | RequestError::Stalled { .. } => {
             tracing::warn!("{message}");
             ApiError::new(Kind::ModelFailed, message)
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::sync::mpsc;
-
-    use super::*;
-
-    fn text(choice: u32, text: &str) -> Event {
-        Event::Text { choice, text: text.into(), logprobs: Vec::new() }
-    }
-
-    fn finished(choice: u32, completion_tokens: usize) -> Event {
-        Event::Finished { choice, reason: FinishReason::Length, completion_tokens, cached_tokens: 4 }
-    }
-
-    fn generation(prompts: &[&[Event]], choices: u32, steered: bool) -> Generation {
-        let receivers = prompts.iter().map(|events| {
-            let (sender, receiver) = mpsc::channel(16);
-            events.iter().for_each(|event| sender.try_send(event.clone()).unwrap());
-            receiver
-        });
-        Generation::over(receivers.collect(), choices, steered)
-    }
-
-    #[tokio::test]
-    async fn choice_k_of_prompt_p_has_the_index_p_n_plus_k() {
-        let first = [text(1, "b"), text(0, "a"), finished(0, 2), finished(1, 3)];
-        let second = [finished(1, 4), text(0, "c"), text(0, "d"), finished(0, 5)];
-        let (choices, drawn) = generation(&[&first, &second], 2, false).collect().await.unwrap();
-        let texts: Vec<&str> = choices.iter().map(|choice| choice.text.as_str()).collect();
-        assert_eq!(texts, ["a", "b", "cd", ""]);
-        // Two prompts, each counted once.
-        assert_eq!(drawn, Drawn { completion_tokens: 14, cached_tokens: 8 });
-    }
-
-    #[tokio::test]
-    async fn done_is_the_last_word() {
-        let mut generation = generation(&[&[finished(0, 1)]], 1, false);
-        assert!(matches!(generation.next().await, Some(Ok(Progress::Finished { index: 0, .. }))));
-        assert_eq!(generation.next().await, Some(Ok(Progress::Done(Drawn { completion_tokens: 1, cached_tokens: 4 }))));
-        assert_eq!(generation.next().await, None);
-    }
-
-    #[tokio::test]
-    async fn an_engine_that_goes_away_is_an_internal_error() {
-        let error = generation(&[&[text(0, "a")]], 1, false).collect().await.unwrap_err();
-        assert_eq!(error.kind, Kind::Internal);
-    }
-
-    #[tokio::test]
-    async fn one_failure_ends_the_whole_call() {
-        let (sender, receiver) = mpsc::channel(1);
-        let (other, other_receiver) = mpsc::channel::<Event>(1);
-        let mut generation = Generation::over(vec![receiver, other_receiver], 1, false);
-        sender.send(Event::Failed(RequestError::Stopped)).await.unwrap();
-        assert_eq!(generation.next().await.unwrap().unwrap_err().kind, Kind::Stopping);
-        assert_eq!(generation.next().await, None);
-        assert!(other.is_closed());
-    }
-
-    #[tokio::test]
-    async fn infinite_logits_are_the_fault_of_whoever_steers() {
-        for (steered, kind) in [(true, Kind::SteeringNotFinite), (false, Kind::ModelFailed)] {
-            let failed = Event::Failed(RequestError::NotFinite { position: 3 });
-            assert_eq!(generation(&[&[failed]], 1, steered).collect().await.unwrap_err().kind, kind);
         }
     }
 }

@@ -3,7 +3,10 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::generation::Drawn;
+use super::{
+    generation::Drawn,
+    logprobs::{ChatLogprobs, CompletionLogprobs, PromptLogprob, PromptLogprobs},
+};
 use crate::api::envelope::Nothing;
 
 /// What every answer and every chunk begins with.
@@ -28,6 +31,10 @@ pub(crate) struct ChatAnswer {
     pub(crate) head: Head,
     pub(crate) choices: Vec<ChatChoice>,
     pub(crate) usage: Usage,
+    /// One for each token of the prompt, null for the first; if they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<Option<BTreeMap<String, PromptLogprob>>>, required = false)]
+    pub(crate) prompt_logprobs: Option<PromptLogprobs>,
 }
 
 /// A piece of what an assistant says.
@@ -59,7 +66,8 @@ pub(crate) struct CompletionAnswer {
 pub(crate) struct ChatChoice {
     pub(crate) index: u32,
     pub(crate) message: ChatMessage,
-    pub(crate) logprobs: Nothing,
+    #[schema(required)]
+    pub(crate) logprobs: Option<ChatLogprobs>,
     pub(crate) finish_reason: FinishReason,
 }
 
@@ -77,7 +85,8 @@ pub(crate) struct ChatMessage {
 pub(crate) struct ChatDelta {
     pub(crate) index: u32,
     pub(crate) delta: ChatMessageDelta,
-    pub(crate) logprobs: Nothing,
+    #[schema(required)]
+    pub(crate) logprobs: Option<ChatLogprobs>,
     #[schema(required)]
     pub(crate) finish_reason: Option<FinishReason>,
 }
@@ -100,9 +109,14 @@ pub(crate) struct CompletionChoice {
     /// Choice `k` of prompt `p` has `p * n + k`.
     pub(crate) index: u32,
     pub(crate) text: String,
-    pub(crate) logprobs: Nothing,
+    #[schema(required)]
+    pub(crate) logprobs: Option<CompletionLogprobs>,
     #[schema(required)]
     pub(crate) finish_reason: Option<FinishReason>,
+    /// One for each token of the prompt, null for the first; if they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<Option<BTreeMap<String, PromptLogprob>>>, required = false)]
+    pub(crate) prompt_logprobs: Option<PromptLogprobs>,
 }
 
 /// Why a choice ended.

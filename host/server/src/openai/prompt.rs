@@ -15,6 +15,14 @@ pub(crate) struct Prompt {
     content: Content,
 }
 
+/// A prompt as the model gets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Given {
+    pub(crate) tokens: Vec<u32>,
+    /// If it came as one.
+    pub(crate) text: Option<String>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Content {
     Text(String),
@@ -90,13 +98,13 @@ impl Prompt {
 
     /// The prompt in tokens. With `add_special`, a text gets the tokens that the tokenizer puts around one, such as BOS;
     /// tokens are taken as they are.
-    pub(crate) fn into_tokens(self, model: &Model, add_special: bool) -> Result<Vec<u32>, ApiError> {
+    pub(crate) fn into_given(self, model: &Model, add_special: bool) -> Result<Given, ApiError> {
         let Self { path, content } = self;
         let invalid = |message| Err(ApiError::at(Kind::InvalidValue, path.clone(), message));
-        let tokens = match content {
-            Content::Tokens(tokens) => tokens,
+        let (tokens, text) = match content {
+            Content::Tokens(tokens) => (tokens, None),
             Content::Text(text) => match model.text.tokenizer.encode(&text, add_special) {
-                Ok(tokens) => tokens,
+                Ok(tokens) => (tokens, Some(text)),
                 Err(error) => return invalid(format!("Invalid '{path}': {error}.")),
             },
         };
@@ -109,7 +117,7 @@ impl Prompt {
                 "Invalid '{path}': token {} at position {index} is not below the vocabulary size {d_vocab}.",
                 tokens[index]
             )),
-            None => Ok(tokens),
+            None => Ok(Given { tokens, text }),
         }
     }
 }

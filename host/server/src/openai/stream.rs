@@ -13,19 +13,25 @@ use futures_util::{Stream, StreamExt, stream};
 
 use serde::Serialize;
 
-use super::{generation::Progress, objects::Usage, response::Answer};
-use crate::error::ApiError;
+use super::{
+    answer::{Answer, Chunk},
+    generation::Progress,
+    objects::Usage,
+};
+use crate::{api::Reservation, error::ApiError};
 
 /// How often a client hears of us while no token comes, so that nothing in between closes the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// The parts of a stream besides its news.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Framing {
     pub(crate) answer: Answer,
     pub(crate) prompt_tokens: usize,
     /// Of all prompts together.
     pub(crate) choices: u32,
+    /// Memory for what is told of the prompts, given back at the end.
+    pub(crate) reservation: Option<Reservation>,
 }
 
 /// A response whose body follows `news`. Ends in `[DONE]`, or in an error and nothing more.
@@ -45,16 +51,20 @@ fn events(
     framing: Framing,
     news: impl Stream<Item = Result<Progress, ApiError>> + Send + 'static,
 ) -> impl Stream<Item = Result<Event, axum::Error>> + Send + 'static {
-    let openings: Vec<_> = (0..framing.choices).filter_map(|index| framing.answer.opening(index)).collect();
+    let Framing { mut answer, prompt_tokens, choices, reservation } = framing;
+    let openings: Vec<Chunk> = (0..choices).filter_map(|index| answer.opening(index)).collect();
     let rest = news.flat_map(move |news| {
-        let answer = &framing.answer;
+        let _held = &reservation;
         let events = match news {
-            Ok(Progress::Text { index, text }) => vec![data(answer.text(index, text))],
+            Ok(Progress::Prompt { prompt, logprobs }) => {
+                answer.prompt(prompt, &logprobs).into_iter().map(data).collect()
+            }
+            Ok(Progress::Text { index, text, logprobs }) => vec![data(answer.text(index, text, &logprobs))],
             Ok(Progress::Finished { index, reason }) => vec![data(answer.finish(index, reason.into()))],
             Ok(Progress::Done(drawn)) => {
-                let usage = Usage::new(framing.prompt_tokens, drawn);
                 let done = Ok(Event::default().data("[DONE]"));
-                answer.usage(usage).map(data).into_iter().chain([done]).collect()
+                let usage = answer.usage(Usage::new(prompt_tokens, drawn));
+                usage.map(data).into_iter().chain([done]).collect()
             }
             Err(error) => vec![data(error.body())],
         };
@@ -72,16 +82,18 @@ mod tests {
     use millm_engine::FinishReason;
 
     use super::{
-        super::{
-            generation::Drawn,
-            response::{Endpoint, tests::answer},
-        },
+        super::{answer::tests::answer, endpoint::Endpoint, generation::Drawn, logprobs::Logprobs},
         *,
     };
     use crate::error::Kind;
 
     async fn body(endpoint: Endpoint, usage: bool, news: Vec<Result<Progress, ApiError>>) -> (Response<()>, String) {
-        let framing = Framing { answer: answer(endpoint, usage), prompt_tokens: 3, choices: 2 };
+        let framing = Framing {
+            answer: answer(endpoint, usage, Logprobs::default()),
+            prompt_tokens: 3,
+            choices: 2,
+            reservation: None,
+        };
         let (head, body) = respond(framing, stream::iter(news)).into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         (Response::from_parts(head, ()), String::from_utf8(bytes.into()).unwrap())
@@ -89,7 +101,7 @@ mod tests {
 
     fn news() -> Vec<Result<Progress, ApiError>> {
         let finished = |index| Ok(Progress::Finished { index, reason: FinishReason::Stop });
-        let text = |index, text: &str| Ok(Progress::Text { index, text: text.into() });
+        let text = |index, text: &str| Ok(Progress::Text { index, text: text.into(), logprobs: Vec::new() });
         let done = Ok(Progress::Done(Drawn { completion_tokens: 4, cached_tokens: 2 }));
         vec![text(1, "a\nb"), text(0, "c"), finished(1), finished(0), done]
     }

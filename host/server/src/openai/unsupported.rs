@@ -22,10 +22,9 @@ const PARAMETERS: &[(&str, Neutral)] = &[
     ("guided_grammar", is_empty),
     ("guided_json", is_empty),
     ("guided_regex", is_empty),
-    ("logprobs", is_false),
-    ("prompt_logprobs", is_false),
     ("structured_outputs", is_empty),
     ("suffix", is_empty),
+    // Of chats.
     ("top_logprobs", is_zero),
     // Ours, in a later version.
     ("profile", |_| false),
@@ -34,6 +33,7 @@ const PARAMETERS: &[(&str, Neutral)] = &[
 
 /// Refused unless neutral: other values of the parameter work.
 const VALUES: &[(&str, Neutral)] = &[
+    // Of completions.
     ("echo", is_false),
     ("function_call", is_free_choice),
     ("modalities", |value| *value == serde_json::json!(["text"])),
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn values_that_change_nothing_are_accepted() {
         let neutral = json!({
-            "logprobs": false, "top_logprobs": 0, "response_format": { "type": "text" }, "echo": false, "suffix": null,
+            "top_logprobs": 0, "response_format": { "type": "text" }, "echo": false, "suffix": null,
             "tool_choice": "auto", "modalities": ["text"], "grammar": "", "steering_scale": 1,
         });
         assert_eq!(check(neutral), Ok(()));
@@ -107,8 +107,6 @@ mod tests {
     #[test]
     fn everything_else_is_refused_by_name() {
         for (key, value, kind) in [
-            ("logprobs", json!(true), Kind::UnsupportedParameter),
-            ("logprobs", json!(0), Kind::UnsupportedParameter),
             ("top_logprobs", json!(5), Kind::UnsupportedParameter),
             ("suffix", json!("end"), Kind::UnsupportedParameter),
             ("audio", json!({ "voice": "alloy" }), Kind::UnsupportedParameter),

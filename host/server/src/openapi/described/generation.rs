@@ -68,6 +68,9 @@ macro_rules! body {
             /// Only with `stream`.
             stream_options: Option<StreamOptions>,
             steering: Option<Steering>,
+            /// How many of the most probable tokens are told at each token of the prompt, besides that; not with `stream`.
+            #[schema(minimum = 0, maximum = 20)]
+            prompt_logprobs: Option<u32>,
             /// Others are ignored and named in `x-millm-ignored-params`, or refused if they would change the answer.
             #[serde(flatten)]
             others: BTreeMap<String, Value>,
@@ -87,6 +90,11 @@ body! {
         continue_final_message: Option<bool>,
         /// Variables for the template.
         chat_template_kwargs: Option<HashMap<String, Value>>,
+        /// Whether each token of the answer comes with its logprob. False by default.
+        logprobs: Option<bool>,
+        /// How many of the most probable tokens come with each; only with `logprobs`.
+        #[schema(minimum = 0, maximum = 20)]
+        top_logprobs: Option<u32>,
     }
 }
 
@@ -95,9 +103,14 @@ body! {
     /// Prompts to complete.
     struct CompletionBody {
         prompt: CompletionPrompt,
-        /// At most `n`.
-        #[schema(minimum = 0)]
-        best_of: Option<u64>,
+        /// Computes so many choices and shows the `n` whose tokens were the most probable on average; not with `stream`.
+        #[schema(minimum = 0, maximum = 128)]
+        best_of: Option<u32>,
+        /// Each token comes with its logprob, and with so many of the most probable ones.
+        #[schema(minimum = 0, maximum = 20)]
+        logprobs: Option<u32>,
+        /// Whether the text, and the logprobs, begin with the prompt. False by default.
+        echo: Option<bool>,
     }
 }
 

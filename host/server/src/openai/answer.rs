@@ -1,0 +1,119 @@
+//! Answers, in one piece or in chunks.
+
+mod chunks;
+mod whole;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use millm_text::Tokenizer;
+
+pub(crate) use self::chunks::Chunk;
+use super::{
+    endpoint::Endpoint,
+    logprobs::{Arrays, Logprobs},
+    objects::Head,
+};
+use crate::{http::unique_id, models::Model};
+
+/// Makes the objects of one answer; what all of them share is in here.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    head: Head,
+    form: Form,
+    tokenizer: Tokenizer,
+    /// One for each choice of a completion with logprobs.
+    arrays: Vec<Arrays>,
+}
+
+/// What a call wants its answer to be like.
+#[derive(Clone, Debug)]
+pub(crate) struct Form {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) logprobs: Logprobs,
+    pub(crate) prompts: Vec<Beginning>,
+    /// Of each prompt.
+    pub(crate) choices: u32,
+    /// Whether chunks have the key `usage`, null in all but the last.
+    pub(crate) usage_in_chunks: bool,
+}
+
+/// What an answer says of a prompt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Beginning {
+    /// What `echo` repeats; nothing without it.
+    pub(crate) text: String,
+    pub(crate) first_token: u32,
+}
+
+impl Form {
+    /// Of all prompts.
+    pub(crate) fn all_choices(&self) -> u32 {
+        self.prompts.len() as u32 * self.choices
+    }
+}
+
+impl Answer {
+    /// To a call that `model` has begun to answer.
+    pub(crate) fn new(form: Form, model: &Model) -> Self {
+        let (prefix, object) = match form.endpoint {
+            Endpoint::Chat => ("chatcmpl-", "chat.completion"),
+            Endpoint::Completions => ("cmpl-", "text_completion"),
+        };
+        let head = Head {
+            id: unique_id(prefix),
+            object,
+            created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()),
+            model: model.id.clone(),
+            system_fingerprint: model.system_fingerprint.clone(),
+        };
+        Self::begin(head, form, model.text.tokenizer.clone())
+    }
+
+    fn begin(head: Head, form: Form, tokenizer: Tokenizer) -> Self {
+        let arrays = match (form.endpoint, form.logprobs.answer) {
+            (Endpoint::Completions, Some(top)) => vec![Arrays::new(&tokenizer, top); form.all_choices() as usize],
+            _ => Vec::new(),
+        };
+        Self { head, form, tokenizer, arrays }
+    }
+
+    /// The prompt that choice `index` goes on from.
+    fn beginning(&self, index: u32) -> &Beginning {
+        &self.form.prompts[(index / self.form.choices) as usize]
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::path::Path;
+
+    use millm_engine::TokenLogprob;
+    use serde::Serialize;
+    use serde_json::Value;
+
+    use super::*;
+
+    pub(super) fn json(object: impl Serialize) -> Value {
+        serde_json::to_value(object).unwrap()
+    }
+
+    /// To a call of one prompt, `Hi!`, with two choices.
+    pub(crate) fn answer(endpoint: Endpoint, usage_in_chunks: bool, logprobs: Logprobs) -> Answer {
+        let object = if endpoint == Endpoint::Chat { "chat.completion" } else { "text_completion" };
+        let (id, model, system_fingerprint) = ("id-1".into(), "demo".into(), "fp_1".into());
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/demo/model");
+        let tokenizer = Tokenizer::load(&folder).unwrap();
+        let text = if logprobs.echo { "Hi!" } else { "" };
+        let prompts = vec![Beginning { text: text.into(), first_token: tokenizer.encode("Hi!", false).unwrap()[0] }];
+        let form = Form { endpoint, logprobs, prompts, choices: 2, usage_in_chunks };
+        Answer::begin(Head { id, object, created: 7, model, system_fingerprint }, form, tokenizer)
+    }
+
+    impl Answer {
+        /// Of the tokens of `text`.
+        pub(crate) fn found(&self, text: &str, logprob: f32) -> Vec<TokenLogprob> {
+            let found = |token| TokenLogprob { token, logprob, rank: 1, top: vec![(token, logprob)] };
+            self.tokenizer.encode(text, false).unwrap().into_iter().map(found).collect()
+        }
+    }
+}

@@ -1,0 +1,168 @@
+use millm_engine::TokenLogprob;
+use serde::Serialize;
+
+use super::{
+    super::{
+        logprobs::{self, CompletionLogprobs},
+        objects::{
+            ChatChunk, ChatDelta, ChatMessageDelta, CompletionAnswer, CompletionChoice, FinishReason, Head, Usage,
+        },
+    },
+    Answer, Endpoint,
+};
+
+/// A piece of an answer.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Chunk {
+    Chat(ChatChunk),
+    Completion(CompletionAnswer),
+}
+
+impl Answer {
+    /// The first chunk of a choice, if there is one before its text.
+    pub(crate) fn opening(&self, index: u32) -> Option<Chunk> {
+        match self.form.endpoint {
+            Endpoint::Chat => {
+                let delta = ChatMessageDelta { role: Some("assistant"), content: Some(String::new()) };
+                Some(self.chat_chunk(index, delta, &[], None))
+            }
+            // With logprobs it waits for those of the prompt.
+            Endpoint::Completions if self.form.logprobs.echo && self.arrays.is_empty() => {
+                Some(self.text_chunk(index, self.beginning(index).text.clone(), None, None))
+            }
+            Endpoint::Completions => None,
+        }
+    }
+
+    /// The first chunks of the choices of a prompt that has been read.
+    pub(crate) fn prompt(&mut self, prompt: u32, found: &[TokenLogprob]) -> Vec<Chunk> {
+        if !self.form.logprobs.echo {
+            return Vec::new();
+        }
+        let choices = prompt * self.form.choices..(prompt + 1) * self.form.choices;
+        let chunk = |index| {
+            let beginning = self.beginning(index).clone();
+            let arrays = self.arrays.get_mut(index as usize)?;
+            let logprobs = arrays.prompt(&beginning.text, beginning.first_token, found);
+            Some(self.text_chunk(index, beginning.text, Some(logprobs), None))
+        };
+        choices.filter_map(chunk).collect()
+    }
+
+    /// More text of a choice.
+    pub(crate) fn text(&mut self, index: u32, text: String, found: &[TokenLogprob]) -> Chunk {
+        match self.form.endpoint {
+            Endpoint::Chat => self.chat_chunk(index, ChatMessageDelta { role: None, content: Some(text) }, found, None),
+            Endpoint::Completions => {
+                let logprobs = self.arrays.get_mut(index as usize).map(|arrays| arrays.drawn(found));
+                self.text_chunk(index, text, logprobs, None)
+            }
+        }
+    }
+
+    /// The last chunk of a choice.
+    pub(crate) fn finish(&self, index: u32, reason: FinishReason) -> Chunk {
+        match self.form.endpoint {
+            Endpoint::Chat => self.chat_chunk(index, ChatMessageDelta::default(), &[], Some(reason)),
+            Endpoint::Completions => self.text_chunk(index, String::new(), None, Some(reason)),
+        }
+    }
+
+    /// The last chunk of all, if the client asked for it.
+    pub(crate) fn usage(&self, usage: Usage) -> Option<Chunk> {
+        let usage = self.form.usage_in_chunks.then_some(Some(Some(usage)))?;
+        Some(match self.form.endpoint {
+            Endpoint::Chat => Chunk::Chat(ChatChunk { head: self.chat_head(), choices: Vec::new(), usage }),
+            Endpoint::Completions => {
+                Chunk::Completion(CompletionAnswer { head: self.head.clone(), choices: Vec::new(), usage })
+            }
+        })
+    }
+
+    fn chat_chunk(
+        &self,
+        index: u32,
+        delta: ChatMessageDelta,
+        found: &[TokenLogprob],
+        finish_reason: Option<FinishReason>,
+    ) -> Chunk {
+        let logprobs = (!found.is_empty()).then(|| logprobs::chat(&self.tokenizer, found));
+        let choices = vec![ChatDelta { index, delta, logprobs, finish_reason }];
+        Chunk::Chat(ChatChunk { head: self.chat_head(), choices, usage: self.no_usage() })
+    }
+
+    fn text_chunk(
+        &self,
+        index: u32,
+        text: String,
+        logprobs: Option<CompletionLogprobs>,
+        finish_reason: Option<FinishReason>,
+    ) -> Chunk {
+        let choices = vec![CompletionChoice { index, text, logprobs, finish_reason, prompt_logprobs: None }];
+        Chunk::Completion(CompletionAnswer { head: self.head.clone(), choices, usage: self.no_usage() })
+    }
+
+    fn chat_head(&self) -> Head {
+        Head { object: "chat.completion.chunk", ..self.head.clone() }
+    }
+
+    fn no_usage(&self) -> Option<Option<Usage>> {
+        self.form.usage_in_chunks.then_some(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{
+        super::{
+            super::{generation::Drawn, logprobs::Logprobs},
+            tests::{answer, json},
+        },
+        *,
+    };
+
+    #[test]
+    fn chunks_carry_a_null_usage_only_if_it_was_asked_for() {
+        let usage = Usage::new(3, Drawn { completion_tokens: 2, cached_tokens: 1 });
+        let mut with = answer(Endpoint::Completions, true, Logprobs::default());
+        assert_eq!(json(with.text(0, "a".into(), &[])).get("usage"), Some(&Value::Null));
+        assert_eq!(json(with.usage(usage.clone()))["choices"], json!([]));
+        let mut without = answer(Endpoint::Completions, false, Logprobs::default());
+        assert_eq!(json(without.text(0, "a".into(), &[])).get("usage"), None);
+        assert!(without.usage(usage).is_none());
+    }
+
+    #[test]
+    fn the_logprobs_of_chunks_add_up_to_those_of_the_whole() {
+        let mut answer = answer(Endpoint::Completions, false, Logprobs { answer: Some(1), prompt: None, echo: true });
+        let prompt = answer.found("Hi!", -2.0);
+        assert!(answer.opening(1).is_none());
+        let mut chunks = answer.prompt(0, &prompt[1..]);
+        assert_eq!(chunks.len(), 2);
+        for text in ["a", "b"] {
+            let found = answer.found(text, -1.0);
+            chunks.push(answer.text(1, text.into(), &found));
+        }
+        let choices: Vec<Value> = chunks.into_iter().map(|chunk| json(chunk)["choices"][0].clone()).collect();
+        let second = choices.iter().filter(|choice| choice["index"] == 1);
+        let (mut text, mut offsets) = (String::new(), Vec::new());
+        for choice in second {
+            text += choice["text"].as_str().unwrap();
+            offsets.extend(choice["logprobs"]["text_offset"].as_array().unwrap().clone());
+        }
+        assert_eq!(text, "Hi!ab");
+        assert_eq!(offsets[prompt.len()..], [json!(3), json!(4)]);
+    }
+
+    #[test]
+    fn an_echo_without_logprobs_opens_the_choice() {
+        let mut answer = answer(Endpoint::Completions, false, Logprobs { echo: true, ..Logprobs::default() });
+        assert_eq!(json(answer.opening(0))["choices"][0]["text"], "Hi!");
+        assert!(answer.prompt(0, &[]).is_empty());
+        let chat = super::super::tests::answer(Endpoint::Chat, false, Logprobs::default());
+        assert_eq!(json(chat.opening(0))["choices"][0]["delta"]["content"], "");
+    }
+}
