@@ -27,6 +27,9 @@ pub struct Request {
     pub cache_prompt: bool,
     /// Token ids, at least one, each below the model's `d_vocab`.
     pub prompt: Vec<u32>,
+    /// Whether a choice's text goes on from that of the prompt, so that its first token keeps its leading space. The answer
+    /// to a chat is a text of its own.
+    pub continues_text: bool,
     /// Completion tokens after which a choice ends with [`FinishReason::Length`](crate::FinishReason::Length). Zero is
     /// allowed: every choice then ends at once, or when there is something to read, as soon as the prompt is computed.
     pub max_tokens: usize,
@@ -58,6 +61,7 @@ impl Default for Request {
             deadline: None,
             cache_prompt: true,
             prompt: Vec::new(),
+            continues_text: false,
             max_tokens: 0,
             choices: 1,
             sampling: Sampling::default(),

@@ -132,9 +132,10 @@ impl Operations {
         row.map(|row| Operation::from_row(row, false)).ok_or_else(|| not_found(id))
     }
 
-    /// The one that has this target and has not ended, as far as the store knows.
+    /// The one that has this target and has not ended.
     pub(crate) fn on(&self, target: &Target) -> Option<Operation> {
-        self.shared.works().values().map(|work| work.now()).find(|operation| operation.target == *target)
+        let on = |operation: &Operation| operation.target == *target && !operation.has_ended();
+        self.shared.works().values().map(|work| work.now()).find(on)
     }
 
     /// [`get`](Self::get), once it has ended or `limit` is over.

@@ -5,7 +5,7 @@ use crate::Tokenizer;
 /// Turns one sequence's tokens into text as they come.
 ///
 /// What [`push`](Self::push) and [`finish`](Self::finish) return adds up to exactly
-/// [`Tokenizer::decode`]`(ids, true)`, and no piece ends inside a character. A token costs the same however long the
+/// [`Tokenizer::decode`]`(ids, true)`, for a text of its own, and no piece ends inside a character. A token costs the same however long the
 /// text is: only a few tokens of context are decoded again.
 #[derive(Clone, Debug)]
 pub struct Detokenizer {
@@ -18,9 +18,23 @@ pub struct Detokenizer {
 }
 
 impl Detokenizer {
-    /// For the tokens that follow a prompt; the first loses its leading space where a text's first token does.
+    /// For a text of its own: the first token loses its leading space where a text's first token does.
     pub fn new(tokenizer: Tokenizer) -> Self {
         Self { tokenizer, window: Vec::new(), context: 0, context_text: String::new(), open: Vec::new() }
+    }
+
+    /// For the tokens that go on from the text of `before`, so that the first keeps its leading space. What `before` leaves
+    /// incomplete at its end is not made whole.
+    pub fn after(tokenizer: Tokenizer, before: &[u32]) -> Self {
+        // More than any context. The first of them may lack its space.
+        const ENOUGH: usize = 32;
+        let mut detokenizer = Self::new(tokenizer);
+        for id in &before[before.len().saturating_sub(ENOUGH)..] {
+            detokenizer.push(*id);
+        }
+        detokenizer.window.truncate(detokenizer.context);
+        detokenizer.open.clear();
+        detokenizer
     }
 
     /// The text that became final with `id`. `None` if there is none: special tokens and ids outside the vocabulary

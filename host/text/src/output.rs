@@ -10,9 +10,14 @@ pub struct OutputText {
 }
 
 impl OutputText {
-    /// For the tokens that follow a prompt.
+    /// For a text of its own, such as the answer to a chat.
     pub fn new(tokenizer: Tokenizer, stop: StopStrings) -> Self {
         Self { detokenizer: Detokenizer::new(tokenizer), stop: StopMatcher::new(stop) }
+    }
+
+    /// For a text that goes on from that of `before`, as [`Detokenizer::after`].
+    pub fn after(tokenizer: Tokenizer, stop: StopStrings, before: &[u32]) -> Self {
+        Self { detokenizer: Detokenizer::after(tokenizer, before), stop: StopMatcher::new(stop) }
     }
 
     /// The text that `id` made final. When it is `stopped`, the sequence is over and tokens are ignored.

@@ -81,6 +81,7 @@ impl Choice {
 
     fn new(shared: Arc<Shared>, index: u32, siblings: u32, tokenizer: Tokenizer) -> Self {
         let request = &shared.request;
+        let (stop, before) = (request.stop.clone(), if request.continues_text { &request.prompt[..] } else { &[] });
         Self {
             tokens: request.prompt.clone(),
             computed: 0,
@@ -96,7 +97,7 @@ impl Choice {
             alone_until: 0,
             sampler: Sampler::new(request.sampling.clone(), index, &request.prompt, &request.stop_token_ids),
             logprobs: Vec::new(),
-            text: OutputText::new(tokenizer.clone(), request.stop.clone()),
+            text: OutputText::after(tokenizer.clone(), stop, before),
             tokenizer,
             stalled_since: None,
             index,

@@ -42,7 +42,8 @@ pub(crate) struct Form {
 pub(crate) struct Beginning {
     /// What `echo` repeats; nothing without it.
     pub(crate) text: String,
-    pub(crate) first_token: u32,
+    /// If there are logprobs to tell of it, or of what goes on from it.
+    pub(crate) tokens: Vec<u32>,
 }
 
 impl Form {
@@ -71,7 +72,11 @@ impl Answer {
 
     fn begin(head: Head, form: Form, tokenizer: Tokenizer) -> Self {
         let arrays = match (form.endpoint, form.logprobs.answer) {
-            (Endpoint::Completions, Some(top)) => vec![Arrays::new(&tokenizer, top); form.all_choices() as usize],
+            (Endpoint::Completions, Some(top)) => {
+                let of_prompt =
+                    |prompt: &Beginning| vec![Arrays::new(&tokenizer, top, &prompt.tokens); form.choices as usize];
+                form.prompts.iter().flat_map(of_prompt).collect()
+            }
             _ => Vec::new(),
         };
         Self { head, form, tokenizer, arrays }
@@ -104,7 +109,7 @@ pub(super) mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/demo/model");
         let tokenizer = Tokenizer::load(&folder).unwrap();
         let text = if logprobs.echo { "Hi!" } else { "" };
-        let prompts = vec![Beginning { text: text.into(), first_token: tokenizer.encode("Hi!", false).unwrap()[0] }];
+        let prompts = vec![Beginning { text: text.into(), tokens: tokenizer.encode("Hi!", false).unwrap() }];
         let form = Form { endpoint, logprobs, prompts, choices: 2, usage_in_chunks };
         Answer::begin(Head { id, object, created: 7, model, system_fingerprint }, form, tokenizer)
     }

@@ -135,7 +135,8 @@ impl Common {
                     )
                 })?,
             };
-            beginnings.push(Beginning { text, first_token: tokens.first().copied().unwrap_or_default() });
+            let told = if logprobs.answer.is_some() { tokens.clone() } else { Vec::new() };
+            beginnings.push(Beginning { text, tokens: told });
             requests.push(Request {
                 max_tokens,
                 choices: computed,
@@ -146,6 +147,7 @@ impl Common {
                 prompt_logprobs: logprobs.of_prompt(),
                 interventions: interventions.clone(),
                 cache_prompt,
+                continues_text: endpoint == Endpoint::Completions,
                 prompt: tokens,
                 ..Request::default()
             });

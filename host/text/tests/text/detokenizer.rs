@@ -111,6 +111,21 @@ proptest! {
     }
 
     #[test]
+    fn a_text_goes_on_where_another_ends(text in "[a-c 你]{0,20}", cut in 0usize..40) {
+        for pair in [&*BYTE_LEVEL, &*BYTE_FALLBACK] {
+            let ids = pair.ours.encode(&text, false).unwrap();
+            let cut = cut.min(ids.len());
+            let before = pair.ours.decode(&ids[..cut], true).unwrap();
+            let mut detokenizer = Detokenizer::after(pair.ours.clone(), &ids[..cut]);
+            let more: String = ids[cut..].iter().filter_map(|id| detokenizer.push(*id)).collect();
+            // Beside half a character there is none to compare with, and bytes alone are no beginning.
+            if !before.contains('\u{FFFD}') && (before.is_empty() || before.contains(['a', 'b', 'c'])) {
+                prop_assert_eq!(before + &more + &detokenizer.finish(), text.clone());
+            }
+        }
+    }
+
+    #[test]
     fn no_piece_ends_inside_a_character(text in "[a-c 你é👍]{0,20}") {
         for pair in [&*BYTE_LEVEL, &*BYTE_FALLBACK] {
             let (pieces, rest) = stream(&pair.ours, &pair.ours.encode(&text, false).unwrap());

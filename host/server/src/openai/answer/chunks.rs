@@ -44,7 +44,7 @@ impl Answer {
         let chunk = |index| {
             let beginning = self.beginning(index).clone();
             let arrays = self.arrays.get_mut(index as usize)?;
-            let logprobs = arrays.prompt(&beginning.text, beginning.first_token, found);
+            let logprobs = arrays.prompt(&beginning.text, &beginning.tokens, found);
             Some(self.text_chunk(index, beginning.text, Some(logprobs), None))
         };
         choices.filter_map(chunk).collect()

@@ -62,7 +62,7 @@ impl Answer {
         let beginning = self.beginning(index).clone();
         let echo = self.form.logprobs.echo;
         let logprobs = self.arrays.get_mut(index as usize).map(|arrays| {
-            let mut of_prompt = || arrays.prompt(&beginning.text, beginning.first_token, prompt);
+            let mut of_prompt = || arrays.prompt(&beginning.text, &beginning.tokens, prompt);
             let mut logprobs = if echo { of_prompt() } else { CompletionLogprobs::default() };
             logprobs.append(arrays.drawn(&choice.logprobs));
             logprobs

@@ -20,27 +20,34 @@ pub(crate) struct Arrays {
 }
 
 impl Arrays {
-    pub(crate) fn new(tokenizer: &Tokenizer, top: usize) -> Self {
-        Self { tokenizer: tokenizer.clone(), detokenizer: Detokenizer::new(tokenizer.clone()), top, length: 0 }
+    /// For a choice that goes on from the tokens of `prompt`.
+    pub(crate) fn new(tokenizer: &Tokenizer, top: usize, prompt: &[u32]) -> Self {
+        Self {
+            tokenizer: tokenizer.clone(),
+            detokenizer: Detokenizer::after(tokenizer.clone(), prompt),
+            top,
+            length: 0,
+        }
     }
 
-    /// Of the prompt, whose text begins that of the choice. `logprobs` are of all its tokens but `first`.
-    pub(crate) fn prompt(&mut self, text: &str, first: u32, logprobs: &[TokenLogprob]) -> CompletionLogprobs {
-        let ids = || [first].into_iter().chain(logprobs.iter().map(|found| found.token));
-        let offsets = written(text, ids().map(|id| self.tokenizer.token_bytes(id)));
-        // A tokenizer may have changed the text; then its tokens are at the places of those that the model saw.
-        let text_offset = offsets.unwrap_or_else(|| {
-            let decoded = ids().map(|id| self.advance(id)).collect::<Vec<_>>();
-            decoded.into_iter().map(|offset| offset.min(text.chars().count())).collect()
-        });
-        self.detokenizer = Detokenizer::new(self.tokenizer.clone());
+    /// Of the prompt, whose text begins that of the choice. `logprobs` are of all its tokens but the first.
+    pub(crate) fn prompt(&mut self, text: &str, ids: &[u32], logprobs: &[TokenLogprob]) -> CompletionLogprobs {
         self.length = text.chars().count();
+        let found = || logprobs.iter();
         CompletionLogprobs {
-            tokens: ids().map(|id| names::of_completion(&self.tokenizer, id)).collect(),
-            token_logprobs: [None].into_iter().chain(logprobs.iter().map(|found| Some(found.logprob))).collect(),
-            top_logprobs: [None].into_iter().chain(logprobs.iter().map(|found| Some(self.best(found)))).collect(),
-            text_offset,
+            tokens: ids.iter().map(|id| names::of_completion(&self.tokenizer, *id)).collect(),
+            token_logprobs: [None].into_iter().chain(found().map(|found| Some(found.logprob))).collect(),
+            top_logprobs: [None].into_iter().chain(found().map(|found| Some(self.best(found)))).collect(),
+            text_offset: written(text, ids.iter().map(|id| self.tokenizer.token_bytes(*id)))
+                // A tokenizer may have changed the text; then its tokens are where those are that the model saw.
+                .unwrap_or_else(|| self.decoded(ids).map(|offset| offset.min(self.length)).collect()),
         }
+    }
+
+    /// Where each token begins in the text that they decode to.
+    fn decoded(&self, ids: &[u32]) -> impl Iterator<Item = usize> {
+        let mut anew = Self::new(&self.tokenizer, self.top, &[]);
+        ids.iter().map(move |id| anew.advance(*id))
     }
 
     /// Of the tokens that were drawn next.
@@ -123,13 +130,12 @@ mod tests {
         let tokenizer = tokenizer();
         let ids = tokenizer.encode("One é day", true).unwrap();
         let all = |ids: &[u32]| ids.iter().map(|id| found(*id, -1.0, &[])).collect::<Vec<_>>();
-        let mut arrays = Arrays::new(&tokenizer, 1);
-        let mut whole = arrays.prompt("One é day", ids[0], &all(&ids[1..]));
+        let mut arrays = Arrays::new(&tokenizer, 1, &ids);
+        let mut whole = arrays.prompt("One é day", &ids, &all(&ids[1..]));
         assert_eq!(whole.token_logprobs[..2], [None, Some(-1.0)]);
         assert_eq!((whole.tokens[0].as_str(), whole.text_offset[..2].to_vec()), ("<|bos|>", vec![0, 0]));
         // The same by what the tokens decode to.
-        let mut decoded = Arrays::new(&tokenizer, 1);
-        assert_eq!(decoded.drawn(&all(&ids)).text_offset, whole.text_offset);
+        assert_eq!(arrays.decoded(&ids).collect::<Vec<_>>(), whole.text_offset);
         // A new text: the character and the end-of-turn token, which has no text.
         let more = tokenizer.encode("é!", false).unwrap();
         for found in all(&[&more[..], &[4]].concat()) {
