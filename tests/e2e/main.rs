@@ -27,6 +27,7 @@ mod sampling;
 mod startup;
 mod steering;
 mod storage;
+mod tokenization;
 mod unloading;
 
 use serde_json::{Value, json};

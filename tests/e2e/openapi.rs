@@ -104,6 +104,13 @@ fn every_operation_answers_what_the_document_says() {
         check("logitLens", server.post(LENS, &json!({"prompt": prompt, "top_k": 2})));
     }
 
+    check("tokenize", server.post("/tokenize", &json!({"prompt": "Once", "return_token_strs": true})));
+    check("tokenize", server.post("/tokenize", &json!({"content": "é", "with_pieces": true})));
+    check("tokenize", server.post("/tokenize", &json!({"content": "Once"})));
+    check("detokenize", server.post("/detokenize", &json!({"tokens": [1, 2]})));
+    check("applyTemplate", server.post("/apply-template", &chat("Hello")));
+    check("getTokenizerInfo", server.get("/tokenizer_info?model=demo"));
+
     let operations: BTreeSet<&str> = contract.operations().into_iter().collect();
     assert_eq!(answered, operations);
 }

@@ -33,4 +33,5 @@ mod wait;
 pub(crate) use self::{
     budget::{Budget, Reservation},
     pieces::{Piece, body},
+    query::parameters,
 };

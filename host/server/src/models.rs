@@ -121,15 +121,31 @@ impl Models {
         entry.model().cloned().ok_or_else(|| demand::unavailable(entry))
     }
 
+    /// The model that a request names. It need not if only one is loaded.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get); `MissingParameter` if none is named and there is not one alone.
+    pub(crate) fn named_or_only(&self, id: Option<String>) -> Result<Arc<Model>, ApiError> {
+        match (id, self.only()) {
+            (Some(id), _) => self.get(&id),
+            (None, Some(only)) => Ok(only),
+            (None, None) => {
+                let message = format!("Missing required parameter: 'model'; there are: {}.", self.ids());
+                Err(ApiError::at(Kind::MissingParameter, "model", message))
+            }
+        }
+    }
+
     /// The model, if no other is loaded.
-    pub(crate) fn only(&self) -> Option<Arc<Model>> {
+    fn only(&self) -> Option<Arc<Model>> {
         let entries = self.entries();
         let mut loaded = entries.iter().filter_map(Entry::model);
         loaded.next().filter(|_| loaded.next().is_none()).cloned()
     }
 
     /// What requests can put into `model`, for messages.
-    pub(crate) fn ids(&self) -> String {
+    fn ids(&self) -> String {
         ids(&self.entries())
     }
 

@@ -23,5 +23,6 @@ pub(crate) mod prompt;
 mod sampling;
 pub(crate) mod steering;
 mod stream;
+pub(crate) mod tokenization;
 mod tokens;
 mod unsupported;

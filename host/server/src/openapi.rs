@@ -47,6 +47,10 @@ const URL: &str = "/api/openapi.json";
         v1::models::retrieve,
         v1::chat::create,
         v1::completions::create,
+        v1::tokenization::tokenize::create,
+        v1::tokenization::detokenize::create,
+        v1::tokenization::tokenizer_info::show,
+        v1::tokenization::apply_template::create,
         api::health::live,
         api::health::ready,
         api::health::show,
@@ -80,6 +84,7 @@ const URL: &str = "/api/openapi.json";
     components(schemas(Failure, OpenAiFailure, Format)),
     tags(
         (name = "openai", description = "The OpenAI API, with `steering` besides. Foreign parameters are ignored."),
+        (name = "tokens", description = "Between texts and tokens, in the shapes of vLLM and llama.cpp."),
         (name = "models", description = "Which models there are, and which of them are in memory."),
         (name = "reading", description = "Reading a model from within."),
         (name = "requests", description = "What models are asked for at the moment."),

@@ -33,6 +33,16 @@ fn v1() -> Vec<Route> {
     ]
 }
 
+/// What is at the root and under `/v1`.
+fn tokens() -> Vec<Route> {
+    vec![
+        ("/tokenize", post(openai::tokenization::tokenize::create)),
+        ("/detokenize", post(openai::tokenization::detokenize::create)),
+        ("/tokenizer_info", get(openai::tokenization::tokenizer_info::show)),
+        ("/apply-template", post(openai::tokenization::apply_template::create)),
+    ]
+}
+
 /// What is under `/api`.
 fn api() -> Vec<Route> {
     vec![
@@ -81,7 +91,8 @@ pub(crate) fn router(app: App) -> Router {
     let live = app.live.routes();
     let key = from_fn_with_state(app.api_key.clone(), http::require_key);
     routed(open())
-        .nest("/v1", routed(v1()).layer(key.clone()))
+        .merge(routed(tokens()).layer(key.clone()))
+        .nest("/v1", routed(v1()).merge(routed(tokens())).layer(key.clone()))
         .nest("/api", routed(api()).layer(key))
         // Whoever opens it in a browser could not send a key.
         .merge(openapi::page().layer(from_fn(known_page)))

@@ -29,6 +29,8 @@ use value::from_json;
 pub struct ChatTemplate(Arc<Inner>);
 
 struct Inner {
+    /// The default template.
+    source: String,
     environment: Environment<'static>,
     special_tokens: SpecialTokens,
 }
@@ -48,6 +50,8 @@ impl ChatTemplate {
             return Ok(None);
         };
         let mut environment = environment::new();
+        let default = source.templates.iter().find(|(name, _)| name == DEFAULT);
+        let default = default.map(|(_, text)| text.clone()).unwrap_or_default();
         for (name, text) in source.templates {
             environment::compile(&mut environment, name, source::prepare(&text)).map_err(|error| {
                 TextError::TemplateSyntax {
@@ -58,7 +62,12 @@ impl ChatTemplate {
             })?;
         }
         let special_tokens = SpecialTokens::load(folder)?;
-        Ok(Some(Self(Arc::new(Inner { environment, special_tokens }))))
+        Ok(Some(Self(Arc::new(Inner { source: default, environment, special_tokens }))))
+    }
+
+    /// The template for chats without tools, as it stands in the folder.
+    pub fn source(&self) -> &str {
+        &self.0.source
     }
 
     /// The prompt for a chat. It holds special tokens as text, BOS included where the model wants it: tokenize it

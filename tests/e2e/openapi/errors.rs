@@ -110,7 +110,12 @@ fn errors_are_those_that_the_document_lists() {
     failed("cancelOperation", 404, server.post("/api/operations/nobody/cancel", &nothing));
 
     wrong_prompts_and_parameters(&server, &failed);
+    wrong_texts_and_tokens(&server, &failed);
+    failed("getTokenizerInfo", 404, server.get("/tokenizer_info?model=nobody"));
+    failed("getTokenizerInfo", 400, server.get("/tokenizer_info?module=demo"));
     let ended = server.carry_out("idle", "load", &nothing)["id"].as_str().unwrap().to_owned();
+    // There are two models now.
+    failed("getTokenizerInfo", 400, server.get("/tokenizer_info"));
     failed("cancelOperation", 409, server.post(&format!("/api/operations/{ended}/cancel"), &nothing));
     let met = met.into_inner();
     for operation in contract.operations() {
@@ -119,6 +124,30 @@ fn errors_are_those_that_the_document_lists() {
             !elsewhere && !met.contains(&format!("{operation} {code}"))
         });
         assert_eq!(unmet.collect::<Vec<_>>(), [""; 0], "{operation}");
+    }
+}
+
+/// The errors of the operations that make tokens or texts.
+fn wrong_texts_and_tokens(server: &Client, failed: &dyn Fn(&str, u16, Reply)) {
+    let chats = [
+        json!({"messages": []}),
+        json!({"messages": [{"role": "pirate", "content": "a"}]}),
+        json!({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}),
+        json!({"messages": [{"role": "tool", "content": "a"}]}),
+        json!({"messages": [{"role": "user", "content": "a"}], "steerng": {}}),
+    ];
+    let tokens = [json!({"tokens": [-1]}), json!({"tokens": [1], "steerng": {}})];
+    for (operation, path, changes) in [
+        ("tokenize", "/tokenize", &chats[..]),
+        ("applyTemplate", "/apply-template", &chats),
+        ("detokenize", "/detokenize", &tokens),
+    ] {
+        for body in changes.iter().chain(&[json!({}), json!({"model": 5})]) {
+            failed(operation, 400, server.post(path, body));
+        }
+        failed(operation, 404, server.post(path, &json!({"model": "nobody"})));
+        failed(operation, 400, server.post_bytes(path, "application/json", b"{"));
+        failed(operation, 413, server.post_bytes(path, "application/json", &vec![b' '; 17 << 20]));
     }
 }
 

@@ -76,19 +76,60 @@ fn whatever_the_document_lets_a_request_hold_is_accepted() {
         "echo": [true, false],
     });
     let run = |operation: &'static str, path: &'static str, body: Value| {
-        let (server, body) = (&server, with(&body, json!({"max_tokens": 1})));
+        let server = &server;
         move |change: Value| {
             let body = with(&body, change);
             let reply = server.post(path, &body);
             (body, operation, reply)
         }
     };
-    let send = run("createChatCompletion", CHAT, chat("Hello"));
+    let one_token = json!({"max_tokens": 1});
+    let send = run("createChatCompletion", CHAT, with(&chat("Hello"), one_token.clone()));
     every_property_is_read(&contract, "ChatBody", &with(&generation, chats), &send);
     let options = |options: Value| send(json!({"stream": true, "stream_options": options}));
     every_property_is_read(&contract, "StreamOptions", &json!({"include_usage": [true, false]}), options);
-    let send = run("createCompletion", COMPLETIONS, completion("Hello"));
+    let send = run("createCompletion", COMPLETIONS, with(&completion("Hello"), one_token));
     every_property_is_read(&contract, "CompletionBody", &with(&generation, completions), &send);
+
+    let template = json!({
+        "model": ["demo"],
+        "messages": [messages],
+        "add_generation_prompt": [true, false],
+        "continue_final_message": [true, false],
+        "chat_template_kwargs": [{}],
+    });
+    let text = json!({
+        "prompt": ["Once"],
+        "add_special_tokens": [true, false],
+        "return_token_strs": [true, false],
+        "content": ["Once"],
+        "add_special": [true, false],
+        "parse_special": [true],
+        "with_pieces": [true, false],
+    });
+    let said = json!({"messages": messages});
+    every_property_is_read(&contract, "TemplateBody", &template, run("applyTemplate", "/apply-template", said.clone()));
+    // Each belongs to one of three forms.
+    every_property_is_read(&contract, "TokenizeBody", &with(&template, text), |change| {
+        let has = |names: &[&str]| names.iter().any(|name| change.get(name).is_some());
+        let form = if has(&["add_generation_prompt", "continue_final_message", "chat_template_kwargs"]) {
+            said.clone()
+        } else if has(&["add_special", "parse_special", "with_pieces"]) {
+            json!({"content": "Once"})
+        } else if has(&["prompt", "content", "messages"]) {
+            json!({})
+        } else {
+            json!({"prompt": "Once"})
+        };
+        run("tokenize", "/tokenize", form)(change)
+    });
+    let tokens = json!({"model": ["demo"], "tokens": [[], [1, 2]]});
+    every_property_is_read(
+        &contract,
+        "DetokenizeBody",
+        &tokens,
+        run("detokenize", "/detokenize", json!({"tokens": [1]})),
+    );
 
     let vector = json!({"hook_point": RESID, "values": vec![1.0; 128]});
     let one = json!({"vectors": [[], [vector], vec![vector.clone(); 256]]});

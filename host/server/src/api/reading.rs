@@ -88,14 +88,7 @@ impl Asked {
     /// there may be the parameters `own`.
     pub(crate) fn read(fields: &mut Fields, models: &Models, own: &[&str]) -> Result<Self, ApiError> {
         fields.deny_others(&[&PARAMETERS[..], own].concat())?;
-        let model = match (fields.string("model")?, models.only()) {
-            (Some(id), _) => models.get(&id)?,
-            (None, Some(only)) => only,
-            (None, None) => {
-                let message = format!("Missing required parameter: 'model'; there are: {}.", models.ids());
-                return Err(ApiError::at(Kind::MissingParameter, "model", message));
-            }
-        };
+        let model = models.named_or_only(fields.string("model")?)?;
         Ok(Self {
             source: Source::read(fields)?,
             selector: Selector::read(fields, "positions")?,

@@ -29,6 +29,10 @@ pub(super) struct Row {
 
 /// Operations that make a model say something.
 const GENERATE: &[&str] = &["createChatCompletion", "createCompletion"];
+/// Those about tokens and texts; then those of them that take a body, and that read a chat.
+const TOKENS: &[&str] = &["tokenize", "detokenize", "applyTemplate", "getTokenizerInfo"];
+const TOKENS_OF: &[&str] = &["tokenize", "detokenize", "applyTemplate"];
+const TEMPLATE: &[&str] = &["tokenize", "applyTemplate"];
 /// Those that read a model from within.
 const READ: &[&str] = &["capture", "logitLens"];
 /// Those of the management that take a body.
@@ -97,29 +101,29 @@ macro_rules! kinds {
 
 kinds! {
     // The body as a whole. OpenAI has no code for one that is no JSON.
-    InvalidBody: row(S::BAD_REQUEST, "invalid_request_error", None, Retry::AsStatusSays, &[TOLD, GENERATE, READ]);
-    RequestTooLarge: refused(S::PAYLOAD_TOO_LARGE, "request_too_large", &[TOLD, GENERATE, READ]);
+    InvalidBody: row(S::BAD_REQUEST, "invalid_request_error", None, Retry::AsStatusSays, &[TOLD, GENERATE, READ, TOKENS_OF]);
+    RequestTooLarge: refused(S::PAYLOAD_TOO_LARGE, "request_too_large", &[TOLD, GENERATE, READ, TOKENS_OF]);
     // Single parameters.
-    MissingParameter: bad("missing_required_parameter", &[&["createModel", "trustPlugin"], GENERATE, READ]);
-    UnknownParameter: bad("unknown_parameter", &[TOLD, &["listOperations", "getOperation"], GENERATE, READ]);
+    MissingParameter: bad("missing_required_parameter", &[&["createModel", "trustPlugin"], GENERATE, READ, TOKENS]);
+    UnknownParameter: bad("unknown_parameter", &[TOLD, &["listOperations", "getOperation"], GENERATE, READ, TOKENS]);
     UnsupportedParameter: bad("unsupported_parameter", &[GENERATE]);
-    UnsupportedValue: bad("unsupported_value", &[&["createModel"], GENERATE, READ]);
-    InvalidType: bad("invalid_type", &[TOLD, GENERATE, READ]);
+    UnsupportedValue: bad("unsupported_value", &[&["createModel"], GENERATE, READ, TEMPLATE]);
+    InvalidType: bad("invalid_type", &[TOLD, GENERATE, READ, TOKENS_OF]);
     InvalidValue: bad(
         "invalid_value",
-        &[&["createModel", "loadModel", "unloadModel", "listOperations", "getOperation"], GENERATE, READ]
+        &[&["createModel", "loadModel", "unloadModel", "listOperations", "getOperation"], GENERATE, READ, TOKENS_OF]
     );
     DecimalAboveMax: bad("decimal_above_max_value", &[&["unloadModel"], GENERATE]);
     DecimalBelowMin: bad("decimal_below_min_value", &[&["unloadModel"], GENERATE]);
     IntegerAboveMax: bad("integer_above_max_value", &[GENERATE, &["logitLens"]]);
     IntegerBelowMin: bad("integer_below_min_value", &[GENERATE, &["logitLens"]]);
-    EmptyArray: bad("empty_array", &[GENERATE, READ]);
+    EmptyArray: bad("empty_array", &[GENERATE, READ, TEMPLATE]);
     ArrayTooLong: bad("array_above_max_length", &[GENERATE, READ]);
     StringTooLong: bad("string_above_max_length", &[GENERATE]);
     // What the model cannot do.
     ContextLength: bad("context_length_exceeded", &[GENERATE, READ]);
-    NoChatTemplate: bad("no_chat_template", &[&["createChatCompletion"], READ]);
-    InvalidMessages: bad("invalid_messages", &[&["createChatCompletion"], READ]);
+    NoChatTemplate: bad("no_chat_template", &[&["createChatCompletion"], READ, TEMPLATE]);
+    InvalidMessages: bad("invalid_messages", &[&["createChatCompletion"], READ, TEMPLATE]);
     // Steering.
     UnknownHookPoint: bad("unknown_hook_point", &[GENERATE, READ]);
     AbsentHookPoint: bad("absent_hook_point", &[GENERATE, READ]);
@@ -136,7 +140,7 @@ kinds! {
     // Who and where. Any operation with a key can answer the first, any that changes something the second.
     InvalidApiKey: refused(S::UNAUTHORIZED, "invalid_api_key", &[]);
     ForeignOrigin: refused(S::FORBIDDEN, "foreign_origin", &[]);
-    ModelNotFound: refused(S::NOT_FOUND, "model_not_found", &[MODEL, INSIDE, GENERATE, READ]);
+    ModelNotFound: refused(S::NOT_FOUND, "model_not_found", &[MODEL, INSIDE, GENERATE, READ, TOKENS]);
     OperationNotFound: refused(S::NOT_FOUND, "operation_not_found", &[&["getOperation", "cancelOperation"]]);
     PluginNotFound: refused(S::NOT_FOUND, "plugin_not_found", &[&["getPlugin", "disablePlugin"], ADMIT]);
     RequestNotFound: refused(S::NOT_FOUND, "request_not_found", &[&["cancelRequest"]]);
@@ -148,29 +152,29 @@ kinds! {
     ModelAlreadyExists: refused(S::CONFLICT, "model_already_exists", &[&["createModel"]]);
     ModelAlreadyLoaded: bad("model_already_loaded", &[&["loadModel"]]);
     ModelNotLoaded: bad("model_not_loaded", &[&["unloadModel", "lockModel"], INSIDE]);
-    ModelBusy: refused(S::CONFLICT, "model_busy", &[&["removeModel", "loadModel", "unloadModel"], GENERATE, READ]);
+    ModelBusy: refused(S::CONFLICT, "model_busy", &[&["removeModel", "loadModel", "unloadModel"], GENERATE, READ, TOKENS]);
     ModelLocked: refused(S::CONFLICT, "model_locked", &[&["removeModel", "unloadModel"]]);
     // Told of an operation and of its model.
     ModelLoadFailed: failed(S::INTERNAL_SERVER_ERROR, "model_load_failed", Retry::Never, &[]);
     InsufficientMemory:
-        failed(S::INSUFFICIENT_STORAGE, "insufficient_memory", Retry::Never, &[&["loadModel"], GENERATE, READ]);
+        failed(S::INSUFFICIENT_STORAGE, "insufficient_memory", Retry::Never, &[&["loadModel"], GENERATE, READ, TOKENS]);
     OperationNotCancellable: refused(S::CONFLICT, "operation_not_cancellable", &[&["cancelOperation"]]);
     // How an operation's work ends; its status says it.
     OperationCancelled: failed(S::SERVICE_UNAVAILABLE, "operation_cancelled", Retry::Never, &[]);
     PluginRefused: refused(S::CONFLICT, "plugin_refused", &[ADMIT]);
     PluginChanged: refused(S::CONFLICT, "plugin_changed", &[&["trustPlugin"]]);
     // The host.
-    Starting: failed(S::SERVICE_UNAVAILABLE, "starting", Retry::After(1), &[GENERATE, READ]);
-    ModelUnavailable: failed(S::SERVICE_UNAVAILABLE, "model_not_loaded", Retry::Never, &[GENERATE, READ]);
-    StoreUnavailable: failed(S::SERVICE_UNAVAILABLE, "store_unavailable", Retry::After(1), &[CHANGE, LOOK, GENERATE, READ]);
-    StoreFull: failed(S::INSUFFICIENT_STORAGE, "store_full", Retry::Never, &[CHANGE, GENERATE, READ]);
+    Starting: failed(S::SERVICE_UNAVAILABLE, "starting", Retry::After(1), &[GENERATE, READ, TOKENS]);
+    ModelUnavailable: failed(S::SERVICE_UNAVAILABLE, "model_not_loaded", Retry::Never, &[GENERATE, READ, TOKENS]);
+    StoreUnavailable: failed(S::SERVICE_UNAVAILABLE, "store_unavailable", Retry::After(1), &[CHANGE, LOOK, GENERATE, READ, TOKENS]);
+    StoreFull: failed(S::INSUFFICIENT_STORAGE, "store_full", Retry::Never, &[CHANGE, GENERATE, READ, TOKENS]);
     QueueFull: busy("queue_full", &[GENERATE, READ, &["getCertificate"]]);
     CapturesBusy: busy("captures_busy", &[GENERATE, READ]);
     // Told to whoever waits for what somebody has cancelled.
     RequestCancelled: failed(S::SERVICE_UNAVAILABLE, "request_cancelled", Retry::Never, &[GENERATE, READ]);
     RequestTimeout: failed(S::GATEWAY_TIMEOUT, "request_timeout", Retry::Never, &[GENERATE, READ]);
     Stopping:
-        failed(S::SERVICE_UNAVAILABLE, "model_unloading", Retry::After(5), &[GENERATE, READ, &["getCertificate"]]);
+        failed(S::SERVICE_UNAVAILABLE, "model_unloading", Retry::After(5), &[GENERATE, READ, TOKENS, &["getCertificate"]]);
     ModelFailed:
         failed(S::INTERNAL_SERVER_ERROR, "model_failed", Retry::Never, &[GENERATE, READ, &["getCertificate"]]);
     // A bug, which any operation may have.

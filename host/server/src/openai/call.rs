@@ -221,9 +221,7 @@ impl Call {
                 events::respond(framing, stream::iter([Ok(first)]).chain(generation))
             }
         };
-        if let Some(ignored) = ignored.header() {
-            response.headers_mut().insert("x-millm-ignored-params", ignored);
-        }
+        ignored.tell(&mut response);
         Ok(response)
     }
 }

@@ -50,20 +50,25 @@ fn read(body: &[u8], sources: Sources<'_>) -> Result<Call, ApiError> {
 /// The chat in tokens, as the model's template writes it. Special tokens are the template's business. `instead` says what
 /// helps with a model that has none.
 pub(crate) fn prompt(model: &Model, input: &ChatInput, instead: &str) -> Result<Vec<u32>, ApiError> {
-    let Some(template) = &model.text.chat_template else {
-        let message = format!("The model '{}' has no chat template; {instead}.", model.id);
-        return Err(ApiError::at(Kind::NoChatTemplate, "model", message));
-    };
-    let text = template.render(input).map_err(|error| {
-        let param = match error {
-            TemplateError::CannotContinue(_) => "continue_final_message",
-            TemplateError::Raised(_) | TemplateError::Render(_) => "messages",
-        };
-        ApiError::at(Kind::InvalidMessages, param, format!("Invalid '{param}': {error}"))
-    })?;
+    let text = render(model, input, instead)?;
     model
         .text
         .tokenizer
         .encode(&text, false)
         .map_err(|error| ApiError::at(Kind::InvalidMessages, "messages", format!("Invalid 'messages': {error}.")))
+}
+
+/// The chat as the model's template writes it.
+pub(crate) fn render(model: &Model, input: &ChatInput, instead: &str) -> Result<String, ApiError> {
+    let Some(template) = &model.text.chat_template else {
+        let message = format!("The model '{}' has no chat template; {instead}.", model.id);
+        return Err(ApiError::at(Kind::NoChatTemplate, "model", message));
+    };
+    template.render(input).map_err(|error| {
+        let param = match error {
+            TemplateError::CannotContinue(_) => "continue_final_message",
+            TemplateError::Raised(_) | TemplateError::Render(_) => "messages",
+        };
+        ApiError::at(Kind::InvalidMessages, param, format!("Invalid '{param}': {error}"))
+    })
 }

@@ -1,6 +1,6 @@
 //! The keys of a body that mean nothing to this host.
 
-use axum::http::HeaderValue;
+use axum::{http::HeaderValue, response::Response};
 
 use crate::{
     error::{ApiError, Kind},
@@ -32,9 +32,16 @@ impl Ignored {
         Ok(Self { names })
     }
 
+    /// Says it in a header of the answer.
+    pub(crate) fn tell(&self, response: &mut Response) {
+        if let Some(names) = self.header() {
+            response.headers_mut().insert("x-millm-ignored-params", names);
+        }
+    }
+
     /// The value of `x-millm-ignored-params`. The client decided every byte of the names, so what a header cannot hold is
     /// replaced.
-    pub(crate) fn header(&self) -> Option<HeaderValue> {
+    fn header(&self) -> Option<HeaderValue> {
         let safe = |c: char| if c.is_ascii_graphic() && c != ',' { c } else { '?' };
         let names = self.names.iter().take(MAX_NAMES);
         let names = names.map(|name| clip(name).chars().map(safe).collect::<String>()).collect::<Vec<_>>();

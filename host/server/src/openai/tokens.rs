@@ -34,17 +34,22 @@ pub(crate) fn logit_bias(fields: &mut Fields, d_vocab: u32) -> Result<Arc<[(u32,
 /// `stop_token_ids`, as vLLM has them: tokens at which a choice ends, besides the model's own.
 pub(crate) fn stop_token_ids(fields: &mut Fields, d_vocab: u32) -> Result<Vec<u32>, ApiError> {
     const KEY: &str = "stop_token_ids";
-    let ids = fields.list(KEY)?.unwrap_or_default();
+    let ids = ids(fields, KEY, d_vocab)?.unwrap_or_default();
     if ids.len() > MAX_STOP_TOKENS {
         let message = format!("Invalid '{KEY}': at most {MAX_STOP_TOKENS} tokens are supported.");
         return Err(ApiError::at(Kind::ArrayTooLong, KEY, message));
     }
+    Ok(ids)
+}
+
+/// The tokens at `key`.
+pub(crate) fn ids(fields: &mut Fields, key: &'static str, d_vocab: u32) -> Result<Option<Vec<u32>>, ApiError> {
     let id = |(index, value): (usize, Value)| {
-        let path = format!("{KEY}[{index}]");
+        let path = format!("{key}[{index}]");
         let id = integer(&value).ok_or_else(|| wrong_type(&path, "an integer", &value))?;
         u32::try_from(id).ok().filter(|id| *id < d_vocab).ok_or_else(|| unknown(&path, d_vocab))
     };
-    ids.into_iter().enumerate().map(id).collect()
+    fields.list(key)?.map(|ids| ids.into_iter().enumerate().map(id).collect()).transpose()
 }
 
 fn unknown(path: &str, d_vocab: u32) -> ApiError {

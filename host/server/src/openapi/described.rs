@@ -6,11 +6,13 @@ mod management;
 mod parameters;
 mod plugins;
 mod reading;
+mod tokens;
 
 pub(crate) use self::{
     generation::{ChatBody, CompletionBody},
     management::{Begun, LoadBody, NewModel, TrustBody, UnloadBody},
-    parameters::{ModelId, OperationId, PluginName, RequestIdParameter, WaitSeconds},
+    parameters::{ModelId, ModelName, OperationId, PluginName, RequestIdParameter, WaitSeconds},
     plugins::Plugin,
     reading::{CaptureAnswer, CaptureBody, LensAnswer, LensBody},
+    tokens::{DetokenizeBody, TemplateBody, TokenizeBody},
 };

@@ -77,8 +77,8 @@ pub(crate) struct Options {
     #[arg(long, env = "MILLM_REQUEST_TIMEOUT", value_name = "SECONDS")]
     pub(crate) request_timeout: Option<u64>,
 
-    /// Memory that the activations of one capture may take, in MiB; all captures at once may take four times as much
-    /// [default: 256]
+    /// Memory that the activations of one capture, or what one call is told of its prompts, may take, in MiB; all at once
+    /// may take four times as much [default: 256]
     #[arg(long, env = "MILLM_CAPTURE_LIMIT_MIB", value_name = "MIB")]
     pub(crate) capture_limit_mib: Option<u64>,
 

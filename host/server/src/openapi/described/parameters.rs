@@ -10,6 +10,14 @@ pub(crate) struct ModelId {
     id: String,
 }
 
+/// The model that a question is about.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ModelName {
+    /// Id of the model; not needed if only one is loaded
+    model: Option<String>,
+}
+
 /// The plugin that a URL is about.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
