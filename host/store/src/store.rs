@@ -74,7 +74,7 @@ impl Store {
             Location::Postgres(_) => (location.clone(), None),
         };
         let lock = match &file {
-            Some(file) if exclusive => Some(lock_file(&file.path)?),
+            Some(file) if exclusive => Some(lock_file(&file.path).await?),
             _ => None,
         };
         let mut first = connect(&location).await?;
