@@ -38,8 +38,9 @@ fn what_runs_is_a_private_copy_of_the_bytes_that_were_checked() {
     let other = scene.open();
     assert_eq!(copies(&scene.root().join("copies")).len(), 3);
     drop((registry, other));
-    let _later = scene.open();
-    assert_eq!(copies(&scene.root().join("copies")).len(), 1);
+    // A process that another test has just started holds the locks of this one until it runs its own program.
+    let later = (0..1000).map(|_| scene.open()).find(|_| copies(&scene.root().join("copies")).len() == 1);
+    assert!(later.is_some(), "{:?}", copies(&scene.root().join("copies")));
 }
 
 #[test]

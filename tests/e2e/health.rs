@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 
 use crate::{CHAT, NONE, chat};
 
+/// An address of this machine at which no other test is given ports.
+const HOST: &str = "127.0.0.2";
+
 /// The host at `address`, as soon as it answers.
 fn listening(address: &str) -> Client {
     let client = Client::new(address);
@@ -27,10 +30,10 @@ fn listening(address: &str) -> Client {
 /// A host that has begun to load a slow model, whose name it was given.
 fn starting(copies: &Copies, data: &Path) -> (Process, Client) {
     let folder = copies.add_slow("slow");
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let process =
-        Process::begin(data, |command| command.arg("--model").arg(&folder).args(["--port", &port.to_string()]));
-    (process, listening(&format!("http://127.0.0.1:{port}")))
+    let port = TcpListener::bind((HOST, 0)).unwrap().local_addr().unwrap().port();
+    let place = ["--host", HOST, "--port", &port.to_string()];
+    let process = Process::begin(data, |command| command.arg("--model").arg(&folder).args(place));
+    (process, listening(&format!("http://{HOST}:{port}")))
 }
 
 /// The operation that runs, as soon as one does.

@@ -41,7 +41,6 @@ fn every_operation_answers_what_the_document_says() {
 
     check("createModel", server.register(&copies.add("other"), Some("org/other")));
     let copy = "/api/models/org%2Fother";
-    check("loadModel", server.post(&format!("{copy}/load"), &nothing));
     check("loadModel", server.post(&format!("{copy}/load?wait=60"), &Value::Null));
     check("getModel", server.get(copy));
     check("lockModel", server.post(&format!("{copy}/lock"), &nothing));
@@ -62,7 +61,7 @@ fn every_operation_answers_what_the_document_says() {
     check("getOperation", server.get(&format!("/api/operations/{id}?wait=1")));
     let slow = copies.add_slow("slow");
     server.must_register(&slow, "slow");
-    let load = server.manage("slow", "load", &nothing);
+    let load = check("loadModel", server.manage("slow", "load", &nothing));
     let id = load.data_with(202)["id"].as_str().unwrap().to_owned();
     check("cancelOperation", server.post(&format!("/api/operations/{id}/cancel"), &nothing));
     check("getOperation", server.get(&format!("/api/operations/{id}?wait=60")));
@@ -90,7 +89,8 @@ fn every_operation_answers_what_the_document_says() {
             chunks.iter().for_each(|chunk| contract.check_chunk(operation, chunk));
         }
     }
-    let endless = json!({"n": 20, "max_tokens": 400, "ignore_eos": true});
+    // Many, so that it has not ended when it is cancelled.
+    let endless = json!({"n": 128, "max_tokens": 400, "ignore_eos": true});
     let mut stream = server.stream(COMPLETIONS, &with(&completion("Hello"), endless));
     stream.next().unwrap();
     let requests = check("listRequests", server.get("/api/requests"));

@@ -4,6 +4,7 @@ use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use tempfile::TempDir;
@@ -26,7 +27,9 @@ impl Installation {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("it is ours");
-        fs::copy(bundle().join("millm"), folder.path().join("millm")).expect("room for a copy");
+        // By another process: one that another test has just started would have the copy open, and it could not run.
+        let copied = Command::new("cp").arg(bundle().join("millm")).arg(folder.path()).status();
+        assert!(copied.expect("cp runs").success(), "room for a copy");
         copy_files(&demo_model(), &folder.path().join("demo"));
         let plugins = bundle().join("plugins");
         copy_files(&plugins, &folder.path().join("plugins"));

@@ -1,9 +1,6 @@
 //! What can be wrong with a server, and with the way to it.
 
-use std::{
-    net::TcpListener,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use millm_store::{Location, Store, StoreError};
 
@@ -40,10 +37,10 @@ async fn a_wrong_password_is_told_and_not_shown() {
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_named() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let error = refusal(&on_server(|options| options.database_url.set_port(Some(port)).unwrap())).await;
+    // A port that no server is given at random.
+    let error = refusal(&on_server(|options| options.database_url.set_port(Some(1)).unwrap())).await;
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");
-    assert!(error.to_string().contains(&format!("127.0.0.1:{port}")), "{error}");
+    assert!(error.to_string().contains("127.0.0.1:1/"), "{error}");
     assert!(error.to_string().contains("refused"), "{error}");
 }
 
