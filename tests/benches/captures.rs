@@ -10,12 +10,11 @@ use std::{env, time::Duration};
 use millm_engine::{Captures, Engine, EngineConfig, Event, Interventions, LogitLens, Request, Threads, hook_points};
 use millm_plugin_api::LoadOptions;
 use millm_tests::{
-    folders::demo_model,
     host::host,
     plugins::bundled,
     random_gpt2::{self, write_random_gpt2},
 };
-use millm_text::ModelText;
+use millm_text::Tokenizer;
 use rustix::time::{ClockId, clock_gettime};
 
 const PROMPT: usize = 512;
@@ -24,7 +23,7 @@ fn main() {
     // cargo passes `--bench` as well.
     let pairs = env::args().find_map(|argument| argument.parse().ok()).unwrap_or(21);
     let folder = tempfile::tempdir().unwrap();
-    write_random_gpt2(folder.path(), 1024);
+    write_random_gpt2(folder.path(), 1024).unwrap();
     let threads = Threads::new(0).unwrap();
     let services = {
         let threads = threads.clone();
@@ -32,8 +31,7 @@ fn main() {
     };
     let registry = bundled(services.clone());
     let (model, _) = registry.load_model(folder.path(), &LoadOptions { kv_bytes: 1 << 28 }, services).unwrap();
-    // Any will do: nothing is decoded.
-    let tokenizer = ModelText::load(&demo_model()).unwrap().tokenizer;
+    let tokenizer = Tokenizer::load(folder.path()).unwrap();
     let (engine, thread) = Engine::start(model, tokenizer, EngineConfig::default()).unwrap();
 
     println!("prefill of {PROMPT} tokens, {pairs} interleaved pairs; ratio of processor times: median [quartiles]");

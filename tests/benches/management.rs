@@ -27,7 +27,7 @@ fn main() {
     let copies = Copies::new();
     let server = Server::start(&["--shutdown-grace", "0"]);
     let spare = copies.add("spare");
-    write_random_gpt2(&copies.add(LARGE), 1024);
+    write_random_gpt2(&copies.add(LARGE), 1024).unwrap();
     server.must_register(&copies.path().join(LARGE), LARGE);
     server.must_load(LARGE);
     let kinds: [Call<'_>; 7] = [

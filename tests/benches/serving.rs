@@ -13,19 +13,18 @@ use std::{
 use millm_engine::{Engine, EngineConfig, Event, Request, Sampling, Threads};
 use millm_plugin_api::LoadOptions;
 use millm_tests::{
-    folders::demo_model,
     host::host,
     plugins::bundled,
     random_gpt2::{self, write_random_gpt2},
 };
-use millm_text::ModelText;
+use millm_text::Tokenizer;
 use tokio::sync::mpsc::Receiver;
 
 const N_CTX: usize = 4608;
 
 fn main() {
     let folder = tempfile::tempdir().unwrap();
-    write_random_gpt2(folder.path(), N_CTX);
+    write_random_gpt2(folder.path(), N_CTX).unwrap();
     let threads = Threads::new(0).unwrap();
     let services = {
         let threads = threads.clone();
@@ -33,8 +32,7 @@ fn main() {
     };
     let registry = bundled(services.clone());
     let (model, _) = registry.load_model(folder.path(), &LoadOptions { kv_bytes: 2 << 30 }, services).unwrap();
-    // Any will do.
-    let tokenizer = ModelText::load(&demo_model()).unwrap().tokenizer;
+    let tokenizer = Tokenizer::load(folder.path()).unwrap();
     let config = EngineConfig { max_sequences: 256, ..EngineConfig::default() };
     let target = config.step_target;
     let (engine, thread) = Engine::start(model, tokenizer, config).unwrap();

@@ -5,6 +5,7 @@
 mod abuse;
 mod answers;
 mod batching;
+mod bench;
 mod captures;
 mod certificate;
 mod database;

@@ -22,8 +22,9 @@ pub mod management;
 pub mod outside;
 pub mod plugins;
 pub mod process;
-pub mod random_gpt2;
 pub mod reply;
 pub mod server;
+
+pub use millm_bench::random_gpt2;
 
 pub use self::{client::Client, reply::Reply, server::Server};

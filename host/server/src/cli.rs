@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::settings::Options;
 
@@ -23,6 +23,9 @@ pub(crate) enum Command {
     /// Compare a model with a golden file, hook point by hook point.
     #[command(after_help = "examples/verify/make_golden.py makes golden files with transformers.")]
     Verify(Verify),
+    /// Measure how fast models run, and how close that comes to what this machine can do.
+    #[command(after_help = BENCH_HELP)]
+    Bench(Bench),
     /// Look at plugins without running them, and allow them to run.
     #[command(
         after_help = "Native plugins have all the rights of millm, so each is trusted by the SHA-256 of its library. \
@@ -76,6 +79,80 @@ pub(crate) struct Verify {
     /// Threads that compute [default: one per core]
     #[arg(long, env = "MILLM_THREADS", value_name = "COUNT")]
     pub(crate) threads: Option<usize>,
+}
+
+const BENCH_HELP: &str = "\
+A prompt is timed alone up to its first token. Decoding is timed once all sequences have their first token, with 32 \
+tokens before them. Both go through the engine as requests do, with the step target of the settings. What is told are \
+medians and quartiles, after a run to warm up.
+
+GB/s: weights that a step reads, and the keys and values of all sequences, times steps per second. Tables of which only \
+rows are looked up do not count; a head that is the embedding does. GFLOP/s: two operations for every weight of a matrix \
+and every token, and those of attention; of a prompt only the last token meets the head. Percentages are of what all \
+threads read from memory, or multiply and add in registers, at their fastest of several tries at the start. A model that \
+fits into the caches may exceed 100 % of the memory's speed. Other programs that run at the same time slow this down.
+
+--json names every number with its unit.";
+
+#[derive(Args)]
+pub(crate) struct Bench {
+    /// Models to measure: folders, or ids in the Hugging Face cache [default: the shape of GPT-2 with 124 M random weights,
+    /// in all dtypes]
+    #[arg(value_name = "FOLDER|ID")]
+    pub(crate) models: Vec<String>,
+
+    /// Dtypes of the weights to measure in [default: that of the files]. Others are converted into temporary folders
+    /// (TMPDIR), which takes room there
+    #[arg(long, value_name = "DTYPE", value_delimiter = ',')]
+    pub(crate) dtype: Vec<BenchDtype>,
+
+    /// Tokens of the prompt [default: 512, or what the context has room for]
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) prompt_tokens: Option<usize>,
+
+    /// Tokens that each sequence decodes
+    #[arg(long, value_name = "COUNT", default_value_t = 64)]
+    pub(crate) generate_tokens: usize,
+
+    /// Numbers of sequences that decode at once
+    #[arg(long, value_name = "COUNT", value_delimiter = ',', default_value = "1,2,4,8,16")]
+    pub(crate) sequences: Vec<u32>,
+
+    /// How often everything is measured
+    #[arg(long, value_name = "COUNT", default_value_t = 5)]
+    pub(crate) repeats: usize,
+
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// File with settings [default: millm.toml in the data folder, else in the current folder]
+    #[arg(long, env = "MILLM_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Folder with plugins, as for serve
+    #[arg(long, env = "MILLM_PLUGIN_DIR", value_name = "FOLDER", value_delimiter = ':')]
+    pub(crate) plugin_dir: Vec<PathBuf>,
+
+    /// Folder of this host's own files, as for serve
+    #[arg(long, env = "MILLM_DATA_DIR", value_name = "FOLDER")]
+    pub(crate) data_dir: Option<PathBuf>,
+
+    /// Database of this host's state, as for serve
+    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub(crate) database_url: Option<String>,
+
+    /// Threads that compute [default: one per core]
+    #[arg(long, env = "MILLM_THREADS", value_name = "COUNT")]
+    pub(crate) threads: Option<usize>,
+}
+
+/// Dtypes of weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchDtype {
+    F32,
+    Bf16,
+    F16,
 }
 
 #[derive(Args)]

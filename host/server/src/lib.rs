@@ -18,6 +18,7 @@
 //! * `api`: the endpoints under `/api`, which read activations and manage the host
 //! * `openapi`: the description of all URLs for programs, and a page to read it
 //! * `certificate`, `verify`: how a model's numbers compare with a reference
+//! * `bench`: how fast models run; `workbench`: what that and `verify` need of a host
 //! * `operations`, `live`: work that takes long, and telling what changes over Socket.IO
 //! * `readiness`, `opening`: what the host does at its start
 //! * `fields`: taking JSON objects apart
@@ -25,6 +26,7 @@
 
 mod api;
 mod app;
+mod bench;
 mod blocking;
 mod certificate;
 mod cli;
@@ -49,5 +51,6 @@ mod startup;
 mod testing;
 mod verify;
 mod whole;
+mod workbench;
 
 pub use startup::run;

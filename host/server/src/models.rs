@@ -39,7 +39,7 @@ pub(crate) use self::{
     load::Loads,
     local::NewLocalModel,
     locate::{Located, locate},
-    memory::{Estimate, KvLimits},
+    memory::{Estimate, KvLimits, available},
     model::{Loading, Model},
     vectors::{VectorError, Vectors},
     view::ModelView,

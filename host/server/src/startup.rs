@@ -22,6 +22,7 @@ use tracing::level_filters::LevelFilter;
 use crate::{
     api::Budget,
     app::App,
+    bench,
     cli::{Cli, Command, Serve},
     error::ApiError,
     http::RequestTimeout,
@@ -50,6 +51,7 @@ pub fn run() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Serve(arguments) => serve_models(arguments),
         Command::Verify(arguments) => verify::run(arguments),
+        Command::Bench(arguments) => bench::run(arguments),
         Command::Plugins(command) => plugins::run(command),
         Command::Openapi => openapi::print(),
     }

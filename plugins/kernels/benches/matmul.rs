@@ -4,14 +4,12 @@
 //! measured here, in the same run and with the same threads, since nothing else compares across machines. Weights are
 //! rotated so that no cache holds one when its turn comes.
 
-#![allow(missing_docs, unsafe_code, reason = "a binary; two loops are compiled for AVX2 by hand")]
+#![allow(missing_docs, reason = "a binary")]
 
 mod measure;
 
-use std::hint::black_box;
-
 use half::{bf16, f16};
-use millm_kernels::{Elements, Parallel, Weight, instruction_set, matmul};
+use millm_kernels::{Elements, Parallel, Weight, instruction_set, limits::Limits, matmul};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -23,84 +21,12 @@ const ROWS: [usize; 6] = [1, 2, 4, 8, 16, 128];
 /// 256 MiB of f32, 128 MiB of the others: several times the last cache.
 const WEIGHTS: usize = 4;
 
-/// GB/s of all threads adding up parts of an array as large as the weights together.
-fn read_bandwidth(threads: &Threads) -> f64 {
-    /// Several streams: with one alone, prefetchers leave bandwidth unused.
-    #[inline(always)]
-    fn add_up(part: &[f32]) {
-        let mut streams = part.chunks_exact(part.len() / 4).map(|stream| stream.as_chunks::<16>().0);
-        let mut next = || streams.next().expect("four streams");
-        let mut sums = [[0.0_f32; 16]; 4];
-        for (((a, b), c), d) in next().iter().zip(next()).zip(next()).zip(next()) {
-            for (sums, line) in sums.iter_mut().zip([a, b, c, d]) {
-                for (sum, element) in sums.iter_mut().zip(line) {
-                    *sum += element;
-                }
-            }
-        }
-        black_box(sums);
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn add_up_avx2(part: &[f32]) {
-        add_up(part);
-    }
-
-    let data = vec![1.0_f32; WEIGHTS * SHAPE.0 * SHAPE.1];
-    let parts: Vec<&[f32]> = data.chunks(data.len() / (64 * threads.width())).collect();
-    let seconds = median(|| {
-        threads.run(parts.len(), &|index| match instruction_set() {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: the kernels use this instruction set only where the machine has it.
-            "avx2" => unsafe { add_up_avx2(parts[index]) },
-            _ => add_up(parts[index]),
-        });
-    });
-    size_of_val(&data[..]) as f64 / seconds / 1e9
-}
-
-/// GFLOP/s of all threads doing nothing but independent multiply-adds on eight lanes, in registers.
-fn arithmetic_peak(threads: &Threads) -> f64 {
-    const STEPS: usize = 1_000_000;
-    const SUMS: usize = 12;
-
-    #[inline(always)]
-    fn multiply_add(f: impl Fn(f32, f32, f32) -> f32) {
-        let (a, b) = (black_box([0.5_f32; 8]), black_box([1.0_f32; 8]));
-        let mut sums = [[0.0_f32; 8]; SUMS];
-        for _ in 0..STEPS {
-            for sums in &mut sums {
-                for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
-                    *sum = f(*sum, *a, b);
-                }
-            }
-        }
-        black_box(sums);
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2,fma")]
-    fn multiply_add_avx2() {
-        multiply_add(f32::mul_add);
-    }
-
-    let seconds = median(|| {
-        threads.run(threads.width(), &|_| match instruction_set() {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: the kernels use this instruction set only where the machine has it.
-            "avx2" => unsafe { multiply_add_avx2() },
-            _ => multiply_add(|sum, a, b| sum * a + b),
-        });
-    });
-    (threads.width() * STEPS * SUMS * 8 * 2) as f64 / seconds / 1e9
-}
-
 fn main() {
     let threads = Threads::new();
-    let (bandwidth, peak) = (read_bandwidth(&threads), arithmetic_peak(&threads));
+    let Limits { read_bytes_per_second, flops_per_second } = Limits::measure(&threads).expect("memory");
+    let (bandwidth, peak) = (read_bytes_per_second / 1e9, flops_per_second / 1e9);
     println!("{} threads, {}", threads.width(), instruction_set());
-    println!("limits: {bandwidth:.1} GB/s read, {peak:.0} GFLOP/s; medians of {REPEATS} calls\n");
+    println!("limits: {bandwidth:.1} GB/s read, {peak:.0} GFLOP/s; below, medians of {REPEATS} calls\n");
     println!("{:>4} {:>5} {:>10} {:>7} {:>5} {:>9} {:>5}", "type", "rows", "ms", "GB/s", "%", "GFLOP/s", "%");
 
     let (n, k) = SHAPE;

@@ -12,11 +12,13 @@
 //!   [`softmax_rows`]: its parts, for who wants to see or change them
 //! * `simd`, `tile`: eight lanes and the register tile from which the above are made
 //! * `panel`: how tasks write disjoint parts of one output
+//! * [`limits`]: what the machine could do, for benchmarks
 
 mod activation;
 mod attention;
 mod exp;
 mod function;
+pub mod limits;
 mod matmul;
 mod norm;
 mod normal;
