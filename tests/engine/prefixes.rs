@@ -166,3 +166,14 @@ fn many_who_begin_alike_take_the_pages_of_their_beginning_once() {
     // 6 · (3 + 60) tokens would be 6 · 7 pages.
     assert_eq!(rig.engine.stats().preemptions, 0);
 }
+
+#[test]
+fn pages_of_what_is_kept_are_not_told_to_be_free_until_it_is_given_up() {
+    let rig = Rig::new(64, EngineConfig::default());
+    let free = || rig.engine.pages().pages_free;
+    assert_eq!((rig.engine.pages().pages_total, free()), (64, 64));
+    rig.run(rig.request(STORY, 20));
+    rig.wait_until("keeping a prefix", || free() < 64 && rig.engine.pages() == rig.model.pages().unwrap());
+    rig.engine.forget_prefixes();
+    rig.wait_until("the return of all pages", || free() == 64);
+}

@@ -97,6 +97,11 @@ impl Process {
         }
     }
 
+    /// Its number in the system.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The most memory it has held so far, in bytes.
     ///
     /// # Panics

@@ -84,6 +84,11 @@ impl Server {
         self.process.wait_for_log(text);
     }
 
+    /// Its number in the system.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The most memory it has held so far, in bytes.
     pub fn peak_memory(&self) -> u64 {
         self.process.peak_memory()

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use millm_plugin_api::{ModelSpec, PluginError, loaded::LoadedModel};
+use millm_plugin_api::{ModelSpec, PageUsage, PluginError, loaded::LoadedModel};
 use millm_text::Tokenizer;
 use tokio::sync::mpsc;
 
@@ -40,6 +40,8 @@ struct Inner {
     max_waiting: usize,
     /// The longest sequence that fits both the model's context and its KV memory.
     n_ctx: usize,
+    /// As they were at the start.
+    pages: PageUsage,
     shared: Arc<Shared>,
 }
 
@@ -65,13 +67,14 @@ impl Engine {
         let n_ctx = (spec.n_ctx as usize).min(pages.pages_total as usize * pages.page_tokens as usize);
         let (commands, receiver) = commands::channel();
         let shared = Arc::new(Shared::default());
+        shared.counters.pages_free.store(pages.pages_free.into(), Ordering::Relaxed);
         let max_waiting = config.max_waiting;
         let worker = Worker::new(model, pages, tokenizer, config, receiver, Arc::clone(&shared));
         let name = format!("engine {}", spec.model_type);
         let handle = thread::Builder::new().name(name).spawn(move || worker.run()).map_err(|error| {
             PluginError::new(millm_plugin_api::ErrorKind::IO, "the engine thread cannot be started").caused_by(&error)
         })?;
-        Ok((Self { inner: Arc::new(Inner { commands, spec, max_waiting, n_ctx, shared }) }, handle))
+        Ok((Self { inner: Arc::new(Inner { commands, spec, max_waiting, n_ctx, pages, shared }) }, handle))
     }
 
     /// Facts about the model.
@@ -136,6 +139,13 @@ impl Engine {
     /// What it has done so far.
     pub fn stats(&self) -> EngineStats {
         self.inner.shared.counters.read()
+    }
+
+    /// How its KV memory is used, as of the last step: by those who run, and by what is kept for requests that begin
+    /// alike, which is free to whoever needs it and does not count as free here.
+    pub fn pages(&self) -> PageUsage {
+        let free = self.inner.shared.counters.pages_free.load(Ordering::Relaxed);
+        PageUsage { pages_free: free as u32, ..self.inner.pages }
     }
 
     /// Gives up what is kept for requests that begin alike.

@@ -117,7 +117,7 @@ pub enum RequestError {
         seconds: u64,
     },
     /// It was not done in time.
-    #[error("the request was not finished within its deadline of {seconds} s")]
+    #[error("the request was not finished within its deadline of {seconds:.1} s")]
     Deadline {
         /// From its submission to the deadline.
         seconds: f64,

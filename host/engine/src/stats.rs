@@ -34,6 +34,7 @@ pub(crate) struct Counters {
     pub(crate) cached_tokens: AtomicU64,
     pub(crate) kept_positions: AtomicU64,
     pub(crate) preemptions: AtomicU64,
+    pub(crate) pages_free: AtomicU64,
 }
 
 impl Counters {

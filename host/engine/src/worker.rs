@@ -154,7 +154,10 @@ impl Worker {
             match received {
                 Ok(Command::Submit(submission)) if self.deadline.is_none() => self.queue.push(submission),
                 Ok(Command::Submit(submission)) => self.turn_away(&submission, RequestError::Stopped),
-                Ok(Command::ForgetPrefixes) => self.prefixes.clear(),
+                Ok(Command::ForgetPrefixes) => {
+                    self.prefixes.clear();
+                    self.tell();
+                }
                 Ok(Command::Shutdown { grace }) => self.deadline = Some(Instant::now() + grace.min(LONGEST_GRACE)),
                 Err(disconnected) => {
                     self.orphaned |= disconnected;
@@ -175,7 +178,11 @@ impl Worker {
     /// Tells others how everything is going.
     fn tell(&mut self) {
         self.queue.note_running(self.running.iter().map(|choice| &*choice.request().client));
-        self.shared.counters.kept_positions.store(self.prefixes.positions() as u64, Ordering::Relaxed);
+        let counters = &self.shared.counters;
+        counters.kept_positions.store(self.prefixes.positions() as u64, Ordering::Relaxed);
+        if let Ok(usage) = self.model.pages() {
+            counters.pages_free.store(usage.pages_free.into(), Ordering::Relaxed);
+        }
         // The choices of a request stand together.
         for choices in self.running.chunk_by(|one, other| one.request_id() == other.request_id()) {
             let computed = choices.iter().map(|choice| choice.computed).sum();

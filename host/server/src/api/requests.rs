@@ -1,7 +1,8 @@
 //! `/api/requests`: what models are asked for at the moment.
 
 use axum::{Json, extract::State};
-use millm_engine::RequestStatus;
+use millm_engine::{Engine, RequestStatus};
+use millm_plugin_api::PageUsage;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -18,6 +19,19 @@ use crate::{
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RequestList {
     items: Vec<RequestView>,
+    /// Of each model that has such a memory.
+    kv_cache: Vec<KvCache>,
+}
+
+/// How a model's memory for keys and values is used.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct KvCache {
+    model: String,
+    /// Positions that a page holds.
+    page_tokens: u32,
+    pages_total: u32,
+    /// Pages that neither a request nor a kept prefix holds. Prefixes give theirs to whoever needs them.
+    pages_free: u32,
 }
 
 /// A request to a model. One with several prompts is there once for each.
@@ -77,16 +91,29 @@ impl RequestView {
     }
 }
 
+impl KvCache {
+    fn of(model: &str, engine: &Engine) -> Option<Self> {
+        let PageUsage { page_tokens, pages_total, pages_free } = engine.pages();
+        let limited = pages_total != PageUsage::UNLIMITED.pages_total;
+        limited.then(|| Self { model: model.to_owned(), page_tokens, pages_total, pages_free })
+    }
+}
+
 /// Those that wait or run.
 #[utoipa::path(
     get, path = "/api/requests", operation_id = "listRequests", tag = "requests",
     responses((status = 200, body = Success<RequestList>, description = "The requests, as of the last step of each model")),
 )]
 pub(crate) async fn list(State(app): State<App>) -> Json<Success<RequestList>> {
-    let of = |(model, engine): (String, millm_engine::Engine)| {
-        engine.requests().into_iter().map(move |found| RequestView::of(&model, found)).collect::<Vec<_>>()
+    let engines = app.models.engines();
+    let of = |(model, engine): &(String, Engine)| {
+        engine.requests().into_iter().map(|found| RequestView::of(model, found)).collect::<Vec<_>>()
     };
-    success(RequestList { items: app.models.engines().into_iter().flat_map(of).collect() })
+    let items = engines.iter().flat_map(of).collect();
+    success(RequestList {
+        items,
+        kv_cache: engines.iter().filter_map(|(id, engine)| KvCache::of(id, engine)).collect(),
+    })
 }
 
 /// Ends a request within one step. Whoever waits for it gets an error.
