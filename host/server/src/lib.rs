@@ -7,7 +7,7 @@
 //! # Layout
 //!
 //! * `cli`, `settings`, `settings/file`: what the user asked for, from flags, environment and `millm.toml`
-//! * `startup`, `shutdown`: the life of the process
+//! * `startup`, `shutdown`: the life of the process; `allocator`: how it gives memory back
 //! * `logging`, `services`: where log lines go, and what plugins may ask of this host
 //! * `plugins`: the plugins that there are, and which of them may run
 //! * `models`: the models being served, where they lie and their steering vectors
@@ -24,6 +24,7 @@
 //! * `fields`: taking JSON objects apart
 //! * `error`: how a request fails, and the one table of error codes
 
+mod allocator;
 mod api;
 mod app;
 mod bench;

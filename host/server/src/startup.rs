@@ -20,6 +20,7 @@ use tokio::{
 use tracing::level_filters::LevelFilter;
 
 use crate::{
+    allocator,
     api::Budget,
     app::App,
     bench,
@@ -48,6 +49,7 @@ const MAX_WAITING: usize = 4096;
 ///
 /// Whatever keeps the host from doing it, with its causes: a setting, a plugin, a model, the address.
 pub fn run() -> anyhow::Result<()> {
+    allocator::share_heaps();
     match Cli::parse().command {
         Command::Serve(arguments) => serve_models(arguments),
         Command::Verify(arguments) => verify::run(arguments),
