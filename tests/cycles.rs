@@ -12,7 +12,7 @@ use millm_plugin_api::{
     loaded::{LoadedModel, Step},
 };
 use millm_tests::{
-    folders::{bundle, workspace},
+    folders::{bundle, fixtures, workspace},
     host::host,
     plugins::bundled,
 };
@@ -75,7 +75,7 @@ fn ten_thousand_models_leave_the_memory_as_it_was() {
     let temporary = tempfile::tempdir().unwrap();
     let fixtures = Registry::open(RegistryOptions {
         // The list of hashes that xtask writes beside the fixtures is as good as that of a bundle.
-        folders: vec![PluginFolder { path: bundle().join("fixtures/plugins"), origin: Origin::Bundled }],
+        folders: vec![PluginFolder { path: fixtures(), origin: Origin::Bundled }],
         copies: bundle().join("fixtures/copies"),
         trust: Arc::new(HashSet::new()),
         disabled: HashSet::new(),

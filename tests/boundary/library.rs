@@ -3,7 +3,7 @@
 use std::fs;
 
 use millm_loader::hashes::sha256;
-use millm_tests::folders::bundle;
+use millm_tests::folders::fixtures;
 
 /// What precedes the orders in the file of `faulty`.
 const ORDERS: &[u8] = b"millm-fixture-orders\n";
@@ -19,7 +19,7 @@ impl Library {
     /// That of a fixture.
     pub(crate) fn fixture(name: &str) -> Self {
         let file = format!("libmillm_fixture_{}.so", name.replace('-', "_"));
-        let path = bundle().join("fixtures/plugins").join(name).join(file);
+        let path = fixtures().join(name).join(file);
         let bytes = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         Self { name: name.to_owned(), bytes }
     }

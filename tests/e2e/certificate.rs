@@ -14,7 +14,7 @@ use std::{
 use millm_tests::{
     Server,
     command::trust,
-    folders::{bundle, copy_files, demo_model, workspace},
+    folders::{bundle, copy_files, demo_model, fixtures, workspace},
     installation::Installation,
 };
 use safetensors::{
@@ -186,7 +186,7 @@ fn a_verification_that_cannot_write_or_reach_what_it_needs_says_which() {
     let folder = data.path().to_str().unwrap();
     refused(&reader, &[folder, "private copy of a plugin", "Permission denied"]);
     fs::set_permissions(data.path(), Permissions::from_mode(0o755)).unwrap();
-    trust(data.path(), &bundle().join("fixtures/plugins/faulty"));
+    trust(data.path(), &fixtures().join("faulty"));
     fs::set_permissions(data.path().join("millm.db"), Permissions::from_mode(0o444)).unwrap();
     fs::set_permissions(data.path(), Permissions::from_mode(0o555)).unwrap();
     refused(&reader, &[folder, "millm.db cannot be written", "name another data folder"]);

@@ -10,7 +10,7 @@ use millm_tests::{
     client::Client,
     command::trust,
     copies::Copies,
-    folders::{bundle, demo_model},
+    folders::{demo_model, fixtures},
 };
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
@@ -101,7 +101,7 @@ fn a_load_that_is_cancelled_reads_no_more_of_its_files() {
 #[test]
 fn a_model_that_cannot_be_loaded_says_why_and_can_be_mended() {
     let copies = Copies::new();
-    let (data, plugins) = (copies.path().join("data"), bundle().join("fixtures/plugins"));
+    let (data, plugins) = (copies.path().join("data"), fixtures());
     trust(&data, &plugins.join("faulty"));
     let server = Server::start(&["--data-dir".into(), data, "--plugin-dir".into(), plugins]);
     let folder = copies.add("broken");

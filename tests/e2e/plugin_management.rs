@@ -10,7 +10,7 @@ use std::{
 use millm_tests::{
     Server,
     command::{plugins, trust},
-    folders::{bundle, copy_files},
+    folders::{bundle, copy_files, fixtures},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -32,7 +32,7 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let plugin = data.join("plugins/faulty");
-        copy_files(&bundle().join("fixtures/plugins/faulty"), &plugin);
+        copy_files(&fixtures().join("faulty"), &plugin);
         let model = faulty_model(folder.path(), json!({}));
         Self { _folder: folder, data, plugin, model }
     }

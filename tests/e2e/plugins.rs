@@ -9,7 +9,7 @@ use std::{
 use millm_tests::{
     Server,
     command::trust,
-    folders::{bundle, copy_files, demo_model},
+    folders::{copy_files, demo_model, fixtures},
     server::refused,
 };
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ pub(crate) fn faulty_model(into: &Path, config: Value) -> PathBuf {
 
 /// The arguments that serve `model` by the fixture plugins, of which a data folder inside of it allows `faulty`.
 fn arguments(model: &Path) -> [OsString; 6] {
-    let (data, plugins) = (model.join("data"), bundle().join("fixtures/plugins"));
+    let (data, plugins) = (model.join("data"), fixtures());
     trust(&data, &plugins.join("faulty"));
     ["--data-dir".into(), data.into(), "--plugin-dir".into(), plugins.into(), "--model".into(), model.into()]
 }

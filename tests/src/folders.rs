@@ -13,8 +13,19 @@ use std::{
 pub fn bundle() -> PathBuf {
     // Set by `cargo xtask test`, which knows where builds end up.
     let folder = env::var_os("MILLM_BUNDLE").map_or_else(|| workspace().join("target/release"), PathBuf::from);
-    let complete = folder.join("millm").exists() && folder.join("fixtures/plugins").exists();
-    assert!(complete, "{} is not complete; run the tests by `cargo xtask test`", folder.display());
+    let complete = folder.join("millm").exists() && folder.join("plugins").exists();
+    assert!(complete, "{} is not complete; `cargo xtask build` makes it", folder.display());
+    folder
+}
+
+/// The plugins that only tests load.
+///
+/// # Panics
+///
+/// If they were not made.
+pub fn fixtures() -> PathBuf {
+    let folder = bundle().join("fixtures/plugins");
+    assert!(folder.exists(), "{} is not there; run the tests by `cargo xtask test`", folder.display());
     folder
 }
 
