@@ -211,7 +211,7 @@ impl<'a> Visitor<'a> {
         }
     }
 
-    /// Reads now and then, so that it does not stall, and is not done when the host has waited long enough.
+    /// Reads now and then, and is not done when the host has waited long enough: for its end, or for it to read.
     fn read_too_slowly(&mut self, timeout: Duration) -> (&'static str, u64) {
         let mut connection = Raw::send(self.scene.server, &Ask::wide(230, &mut self.chance), 1.0);
         for _ in 0..3 {

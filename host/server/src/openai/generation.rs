@@ -178,12 +178,9 @@ pub(crate) fn failed(error: &RequestError, steered: bool) -> ApiError {
         }
         RequestError::Stopped => ApiError::new(Kind::Stopping, message),
         RequestError::Cancelled => ApiError::new(Kind::RequestCancelled, message),
-        RequestError::Deadline { .. } => ApiError::new(Kind::RequestTimeout, message),
+        RequestError::Deadline { .. } | RequestError::Stalled { .. } => ApiError::new(Kind::RequestTimeout, message),
         RequestError::Internal => ApiError::internal(),
-        RequestError::Model(_)
-        | RequestError::NotFinite { .. }
-        | RequestError::LensNotFinite { .. }
-        | RequestError::Stalled { .. } => {
+        RequestError::Model(_) | RequestError::NotFinite { .. } | RequestError::LensNotFinite { .. } => {
             tracing::warn!("{message}");
             ApiError::new(Kind::ModelFailed, message)
         }
