@@ -185,7 +185,8 @@ async fn every_route_is_documented_and_nothing_else() {
         routes.into_iter().map(|(path, _)| format!("{prefix}{path}").replace("{*", "{")).collect()
     };
     let mut routes = BTreeSet::new();
-    for path in [below("/v1", v1()), below("/api", api()), below("", open())].concat() {
+    // Those about tokens are documented at the root, which is where most clients look; they are the same under /v1.
+    for path in [below("/v1", v1()), below("/api", api()), below("", open()), below("", tokens())].concat() {
         let request = Request::builder().method("BREW").uri(path.replace(['{', '}'], "")).body(Body::empty());
         let response = router.clone().oneshot(request.unwrap()).await.unwrap();
         assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");
