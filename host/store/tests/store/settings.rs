@@ -49,7 +49,7 @@ async fn a_value_that_could_not_be_read_again_is_refused(location: Location) {
     let store = Store::open(&location).await.unwrap();
     let nested = |depth| (0..depth).fold(Value::Null, |inner, _| Value::Array(vec![inner]));
     let mut change = store.change(&ann).await.unwrap();
-    for depth in [1, 100, 125, 126, 127, 128, 129, 10_000] {
+    for depth in [1, 100, 125, 126, 127, 128, 129, 1000] {
         match change.put_setting(&depth.to_string(), &nested(depth)).await {
             Ok(()) => assert!(depth < 128),
             Err(error) => assert!(depth > 125 && matches!(error, StoreError::Invalid { .. }), "{depth}: {error}"),
