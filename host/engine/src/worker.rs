@@ -38,7 +38,7 @@ use tokio::sync::mpsc;
 
 pub use self::alone::read_alone;
 pub(crate) use self::choice::events_per_step;
-use self::{choice::Choice, pace::Pace, prefixes::Prefixes, queue::Queue};
+use self::{choice::Choice, pace::Pace, prefixes::Prefixes, queue::Queue, share::Share};
 use crate::{
     config::EngineConfig, error::RequestError, event::Event, request::Request, requests::Ticket, shared::Shared,
     stats::Counters,
@@ -76,6 +76,7 @@ pub(crate) struct Worker {
     running: Vec<Choice>,
     prefixes: Prefixes,
     pace: Pace,
+    share: Share,
     page_tokens: usize,
     /// Set once the engine is to end.
     deadline: Option<Instant>,
@@ -97,6 +98,7 @@ impl Worker {
     ) -> Self {
         Self {
             pace: Pace::new(config.step_target, config.step_tokens),
+            share: Share::default(),
             prefixes: Prefixes::new(pages),
             page_tokens: pages.page_tokens.max(1) as usize,
             model,

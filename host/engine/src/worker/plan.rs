@@ -1,4 +1,4 @@
-use super::{Worker, choice::Choice, share::share};
+use super::{Worker, choice::Choice};
 use crate::stats::Counters;
 
 /// A choice's part of a step.
@@ -51,7 +51,7 @@ impl Worker {
         let budget = self.pace.rows().saturating_sub(plan.parts.len()).max(self.pace.least());
         let remaining: Vec<usize> = prefilling.iter().map(|choice| self.running[*choice].remaining()).collect();
         let mut left = budget;
-        for (choice, rows) in prefilling.iter().zip(share(budget, &remaining)) {
+        for (choice, rows) in prefilling.iter().zip(self.share.rows(budget, &remaining)) {
             left = left.saturating_sub(self.place(*choice, rows, &mut plan));
         }
         // Who has no memory leaves its rows to the others, the oldest first, for whom memory can be made.
