@@ -75,6 +75,7 @@ fn every_operation_answers_what_the_document_says() {
     check("trustPlugin", server.post("/api/plugins/gpt2/trust", &json!({"sha256": plugin.data()["sha256"]})));
 
     let short = json!({"max_tokens": 3, "n": 2, "user": "x"});
+    let shown = json!({"steering_status": true, "profile": "sea"});
     let chats = (chat("Hello"), json!({"logprobs": true, "top_logprobs": 2}));
     let completions = (completion("Hello"), json!({"logprobs": 2, "echo": true}));
     for (operation, path, (body, told)) in
@@ -83,7 +84,7 @@ fn every_operation_answers_what_the_document_says() {
         check(operation, server.post(path, &with(&body, short.clone())));
         let all = with(&with(&body, short.clone()), with(&told, json!({"prompt_logprobs": 1})));
         check(operation, server.post(path, &all));
-        for options in [json!({}), json!({"stream_options": {"include_usage": true}}), told] {
+        for options in [json!({}), json!({"stream_options": {"include_usage": true}}), told, shown.clone()] {
             let chunks: Vec<Value> = server.stream(path, &with(&with(&body, short.clone()), options)).collect();
             assert!(chunks.len() >= 4, "{chunks:#?}");
             chunks.iter().for_each(|chunk| contract.check_chunk(operation, chunk));

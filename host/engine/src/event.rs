@@ -1,5 +1,7 @@
 //! What comes out: the news of a request.
 
+use std::time::Duration;
+
 use crate::{captures::Captured, error::RequestError, sampling::TokenLogprob};
 
 /// News of a request. The channel closes after the last choice has finished, or after [`Event::Failed`].
@@ -27,9 +29,22 @@ pub enum Event {
         completion_tokens: usize,
         /// Tokens of the prompt that were not computed, since a cached prefix had them.
         cached_tokens: usize,
+        /// What it has waited for.
+        times: Times,
     },
     /// The whole request has ended without a result.
     Failed(RequestError),
+}
+
+/// How long a choice took. What others had of the steps meanwhile is in there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// From when the request was submitted until it was taken into the batch.
+    pub waiting: Duration,
+    /// From then until the first token was drawn.
+    pub prompt: Duration,
+    /// From then until the last one was.
+    pub drawing: Duration,
 }
 
 /// Why a choice ended, as OpenAI's `finish_reason`.

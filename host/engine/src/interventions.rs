@@ -12,7 +12,7 @@ use self::intervention::Intervention;
 use crate::hook_points::resolve;
 
 /// The interventions of one request, in the order in which they apply. Cheap to clone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Interventions {
     list: Arc<Vec<Intervention>>,
 }

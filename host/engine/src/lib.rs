@@ -37,7 +37,7 @@ pub use self::{
     config::EngineConfig,
     engine::Engine,
     error::{RequestError, SubmitError},
-    event::{Event, FinishReason},
+    event::{Event, FinishReason, Times},
     hook_points::HookPointError,
     interventions::{InterventionError, Interventions},
     request::Request,

@@ -4,6 +4,7 @@
 //! changes which models there are goes through here, one change at a time, and is in the store before it is answered.
 //!
 //! * `locate`, `local`, `register`: from what a user names to a model that the host knows
+//! * `named`: from what a request names to a model, and to a profile of it
 //! * `load`, `unload`, `memory`: into memory and out of it, if there is enough
 //! * `demand`: models that a request needs
 //! * `view`: what is told of a model
@@ -17,6 +18,7 @@ mod local;
 mod locate;
 mod memory;
 mod model;
+mod named;
 mod register;
 mod unload;
 mod vectors;
@@ -41,7 +43,8 @@ pub(crate) use self::{
     locate::{Located, locate},
     memory::{Estimate, KvLimits, available},
     model::{Loading, Model},
-    vectors::{VectorError, Vectors},
+    named::Named,
+    vectors::{Profile, Vector, VectorError, Vectors},
     view::ModelView,
 };
 use crate::{
@@ -119,34 +122,6 @@ impl Models {
         let entries = self.entries();
         let entry = entries.iter().find(|entry| entry.id == id).ok_or_else(|| self.not_found(&entries, id))?;
         entry.model().cloned().ok_or_else(|| demand::unavailable(entry))
-    }
-
-    /// The model that a request names. It need not if only one is loaded.
-    ///
-    /// # Errors
-    ///
-    /// As [`get`](Self::get); `MissingParameter` if none is named and there is not one alone.
-    pub(crate) fn named_or_only(&self, id: Option<String>) -> Result<Arc<Model>, ApiError> {
-        match (id, self.only()) {
-            (Some(id), _) => self.get(&id),
-            (None, Some(only)) => Ok(only),
-            (None, None) => {
-                let message = format!("Missing required parameter: 'model'; there are: {}.", self.ids());
-                Err(ApiError::at(Kind::MissingParameter, "model", message))
-            }
-        }
-    }
-
-    /// The model, if no other is loaded.
-    fn only(&self) -> Option<Arc<Model>> {
-        let entries = self.entries();
-        let mut loaded = entries.iter().filter_map(Entry::model);
-        loaded.next().filter(|_| loaded.next().is_none()).cloned()
-    }
-
-    /// What requests can put into `model`, for messages.
-    fn ids(&self) -> String {
-        ids(&self.entries())
     }
 
     /// The models in memory, for people.

@@ -2,7 +2,7 @@
 //!
 //! A request's way: `crate::fields` takes the JSON apart and `chat` or `completions` says which fields there are; what both
 //! share is in `sampling`, `tokens`, `logprobs`, `steering`, `output`, `unsupported` and `ignored`. Together they make a
-//! `call`, whose `generation` ends up in one `answer`, whole or as a `stream`, both made of `objects`.
+//! `call`, whose `generation` ends up in one `answer`, whole or as a `stream`, both made of `objects` and `timings`.
 //!
 //! The management API reads prompts, chats and `steering` by the same code.
 
@@ -23,6 +23,7 @@ pub(crate) mod prompt;
 mod sampling;
 pub(crate) mod steering;
 mod stream;
+mod timings;
 pub(crate) mod tokenization;
 mod tokens;
 mod unsupported;

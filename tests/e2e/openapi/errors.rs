@@ -161,6 +161,7 @@ fn wrong_prompts_and_parameters(server: &Client, failed: &dyn Fn(&str, u16, Repl
         json!({"model": "nobody"}),
         json!({"model": 5}),
         json!({"steering": {"vector": []}}),
+        json!({"profile": "nobody"}),
         json!({"steering": {"vectors": vec![json!({}); 257]}}),
         vector(json!({"hook_point": "blocks.2.hook_resid_pots"})),
         vector(json!({"hook_point": "hook_pos_embed"})),
@@ -216,7 +217,8 @@ fn wrong_prompts_and_parameters(server: &Client, failed: &dyn Fn(&str, u16, Repl
         ("logitLens", LENS, json!({"prompt": "Once"}), lenses.concat()),
     ] {
         for change in changes {
-            let status = if change["model"] == "nobody" { 404 } else { 400 };
+            let nobody = [&change["model"], &change["profile"]].contains(&&json!("nobody"));
+            let status = if nobody { 404 } else { 400 };
             failed(operation, status, server.post(path, &with(&body, change)));
         }
         failed(operation, 400, server.post_bytes(path, "application/json", b"{"));

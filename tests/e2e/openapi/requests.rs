@@ -59,6 +59,9 @@ fn whatever_the_document_lets_a_request_hold_is_accepted() {
         "stream": [false, true],
         "stream_options": [null],
         "steering": [{}, steering("sea", 6.0)],
+        "profile": ["", "sea"],
+        "steering_scale": [-1, 0, 2.5],
+        "steering_status": [true, false],
         "prompt_logprobs": [0, 20],
     });
     let chats = json!({
@@ -132,7 +135,7 @@ fn whatever_the_document_lets_a_request_hold_is_accepted() {
     );
 
     let vector = json!({"hook_point": RESID, "values": vec![1.0; 128]});
-    let one = json!({"vectors": [[], [vector], vec![vector.clone(); 256]]});
+    let one = json!({"vectors": [[], [vector], vec![vector.clone(); 256]], "scale": [-1, 0, 2.5]});
     every_property_is_read(&contract, "Steering", &one, |steering| send(json!({"steering": steering})));
     let vectors = json!({
         "hook_point": ["blocks.*.hook_resid_post"], "name": ["sea"], "values": [vec![0.5; 128]], "strength": [-1, 0, 1e9],
@@ -154,6 +157,8 @@ fn whatever_the_document_lets_a_request_hold_is_accepted() {
         "chat_template_kwargs": [{}],
         "positions": ["all", [0, -1], {"prompt": "all"}],
         "steering": [steering("sea", 6.0)],
+        "profile": ["", "sea"],
+        "steering_scale": [0.5],
     });
     let read = |operation: &'static str, path: &'static str, body: Value| {
         let (server, messages) = (&server, &messages);

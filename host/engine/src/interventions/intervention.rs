@@ -7,7 +7,7 @@ use std::{
 use millm_plugin_api::{ErrorKind, HookId, ModelSpec, PluginError, RowSet};
 
 /// One vector that is added at one point.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Intervention {
     pub(super) point: HookId,
     /// Which rows of a step there are.

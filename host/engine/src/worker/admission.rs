@@ -6,7 +6,7 @@ use std::{
 use super::{Choice, Submission, Worker};
 use crate::{
     error::RequestError,
-    event::{Event, FinishReason},
+    event::{Event, FinishReason, Times},
     request::Request,
     requests::Ticket,
 };
@@ -59,9 +59,10 @@ impl Worker {
         while let Some(submission) = self.next_client().and_then(|client| self.queue.pop(&client)) {
             self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
             if submission.request.max_tokens == 0 && !submission.request.reads() {
+                let times = Times { waiting: submission.ticket.submitted().elapsed(), ..Times::default() };
                 for choice in 0..submission.request.choices {
                     let reason = FinishReason::Length;
-                    let finished = Event::Finished { choice, reason, completion_tokens: 0, cached_tokens: 0 };
+                    let finished = Event::Finished { choice, reason, completion_tokens: 0, cached_tokens: 0, times };
                     let _ = submission.events.try_send(finished);
                 }
                 continue;

@@ -52,6 +52,8 @@ pub(super) struct Choice {
     logprobs: Vec<TokenLogprob>,
     tokenizer: Tokenizer,
     stalled_since: Option<Instant>,
+    /// When it drew its first token.
+    first_drawn: Option<Instant>,
 }
 
 /// What a step needs of a choice.
@@ -67,6 +69,8 @@ struct Shared {
     request: Request,
     events: mpsc::Sender<Event>,
     ticket: Ticket,
+    /// When it was taken into the batch.
+    begun: Instant,
 }
 
 impl Choice {
@@ -75,7 +79,7 @@ impl Choice {
         let Submission { request, events, ticket } = submission;
         ticket.run();
         let siblings = request.choices.saturating_sub(1);
-        let shared = Arc::new(Shared { request, events, ticket });
+        let shared = Arc::new(Shared { request, events, ticket, begun: Instant::now() });
         Self::new(shared, 0, siblings, tokenizer.clone())
     }
 
@@ -100,6 +104,7 @@ impl Choice {
             text: OutputText::after(tokenizer.clone(), stop, before),
             tokenizer,
             stalled_since: None,
+            first_drawn: None,
             index,
             shared,
         }

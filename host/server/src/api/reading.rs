@@ -18,7 +18,11 @@ use crate::{
     fields::Fields,
     http::Caller,
     models::{Model, Models},
-    openai::{call::refused, generation::failed, steering},
+    openai::{
+        call::refused,
+        generation::failed,
+        steering::{Steering, SteeringHeaders},
+    },
 };
 
 /// What both endpoints are asked in the same words, as far as it can be told without tokens.
@@ -70,7 +74,7 @@ impl Item {
 }
 
 /// What both endpoints know.
-const PARAMETERS: [&str; 10] = [
+const PARAMETERS: [&str; 12] = [
     "model",
     "prompt",
     "token_ids",
@@ -81,6 +85,8 @@ const PARAMETERS: [&str; 10] = [
     "chat_template_kwargs",
     "positions",
     "steering",
+    "steering_scale",
+    "profile",
 ];
 
 impl Asked {
@@ -88,12 +94,12 @@ impl Asked {
     /// there may be the parameters `own`.
     pub(crate) fn read(fields: &mut Fields, models: &Models, own: &[&str]) -> Result<Self, ApiError> {
         fields.deny_others(&[&PARAMETERS[..], own].concat())?;
-        let model = models.named_or_only(fields.string("model")?)?;
+        let named = models.named_or_only(fields.string("model")?)?;
         Ok(Self {
             source: Source::read(fields)?,
             selector: Selector::read(fields, "positions")?,
-            interventions: steering::read(fields, model.engine.spec(), &model.vectors)?,
-            model,
+            interventions: Steering::read(fields, &named, &SteeringHeaders::default())?.interventions,
+            model: named.model,
         })
     }
 
@@ -171,7 +177,7 @@ fn why(error: &RequestError, steered: bool, looks: bool) -> ApiError {
 
 #[cfg(test)]
 mod tests {
-    use millm_engine::FinishReason;
+    use millm_engine::{FinishReason, Times};
     use millm_plugin_api::PluginError;
     use tokio::sync::mpsc;
 
@@ -185,7 +191,8 @@ mod tests {
     }
 
     fn finished() -> Event {
-        Event::Finished { choice: 0, reason: FinishReason::Length, completion_tokens: 0, cached_tokens: 0 }
+        let (reason, times) = (FinishReason::Length, Times::default());
+        Event::Finished { choice: 0, reason, completion_tokens: 0, cached_tokens: 0, times }
     }
 
     #[tokio::test]

@@ -128,6 +128,7 @@ kinds! {
     UnknownHookPoint: bad("unknown_hook_point", &[GENERATE, READ]);
     AbsentHookPoint: bad("absent_hook_point", &[GENERATE, READ]);
     ReadOnlyHookPoint: bad("read_only_hook_point", &[GENERATE, READ]);
+    ProfileNotFound: refused(S::NOT_FOUND, "profile_not_found", &[GENERATE, READ]);
     UnknownVector: bad("unknown_vector", &[GENERATE, READ]);
     UnusableVector: bad("unusable_vector", &[GENERATE, READ]);
     InvalidVectorLength: bad("invalid_vector_length", &[GENERATE, READ]);

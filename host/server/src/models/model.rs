@@ -67,7 +67,8 @@ impl Model {
         let (model, plugin) = loading.registry.load_model(&folder, &loading.options, services)?;
         check_vocabulary(&text.tokenizer, model.spec().d_vocab, &folder)?;
         watch.progress("fingerprint", 0, 1);
-        let vectors = Vectors::load(&[folder.join("vectors"), loading.data_dir.join("vectors")]);
+        let mut vectors = Vectors::load(&[folder.join("vectors"), loading.data_dir.join("vectors")]);
+        vectors.fit(model.spec());
         let system_fingerprint = fingerprint::of(&folder, &plugin.sha256, &*watch)
             .with_context(|| format!("cannot read the files in {}", folder.display()))?;
         let (engine, thread) = Engine::start(model, text.tokenizer.clone(), loading.config.clone())?;

@@ -51,6 +51,8 @@ pub(crate) struct Facts {
     /// The longest sequence that its context and its memory for keys and values allow.
     pub(crate) n_ctx: usize,
     pub(crate) system_fingerprint: String,
+    /// Vectors whose name alone says how to steer: `model@profile` is the model steered so.
+    pub(crate) profiles: Vec<String>,
     /// What loaded it.
     pub(crate) plugin: PluginFacts,
 }
@@ -84,6 +86,7 @@ impl ModelView {
                 d_vocab: spec.d_vocab,
                 n_ctx: model.engine.n_ctx(),
                 system_fingerprint: model.system_fingerprint.clone(),
+                profiles: model.vectors.profiles().map(str::to_owned).collect(),
                 plugin: PluginFacts {
                     name: plugin.name.clone(),
                     version: plugin.version.clone(),

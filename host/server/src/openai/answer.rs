@@ -28,6 +28,8 @@ pub(crate) struct Answer {
 /// What a call wants its answer to be like.
 #[derive(Clone, Debug)]
 pub(crate) struct Form {
+    /// What the call calls the model.
+    pub(crate) model: String,
     pub(crate) endpoint: Endpoint,
     pub(crate) logprobs: Logprobs,
     pub(crate) prompts: Vec<Beginning>,
@@ -35,6 +37,8 @@ pub(crate) struct Form {
     pub(crate) choices: u32,
     /// Whether chunks have the key `usage`, null in all but the last.
     pub(crate) usage_in_chunks: bool,
+    /// How it is steered, in words, if that is to be told.
+    pub(crate) status: Option<String>,
 }
 
 /// What an answer says of a prompt.
@@ -64,7 +68,7 @@ impl Answer {
             id: unique_id(prefix),
             object,
             created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()),
-            model: model.id.clone(),
+            model: form.model.clone(),
             system_fingerprint: model.system_fingerprint.clone(),
         };
         Self::begin(head, form, model.text.tokenizer.clone())
@@ -105,12 +109,13 @@ pub(super) mod tests {
     /// To a call of one prompt, `Hi!`, with two choices.
     pub(crate) fn answer(endpoint: Endpoint, usage_in_chunks: bool, logprobs: Logprobs) -> Answer {
         let object = if endpoint == Endpoint::Chat { "chat.completion" } else { "text_completion" };
-        let (id, model, system_fingerprint) = ("id-1".into(), "demo".into(), "fp_1".into());
+        let (id, model, system_fingerprint) = ("id-1".into(), String::from("demo"), "fp_1".into());
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/demo/model");
         let tokenizer = Tokenizer::load(&folder).unwrap();
         let text = if logprobs.echo { "Hi!" } else { "" };
         let prompts = vec![Beginning { text: text.into(), tokens: tokenizer.encode("Hi!", false).unwrap() }];
-        let form = Form { endpoint, logprobs, prompts, choices: 2, usage_in_chunks };
+        let status = None;
+        let form = Form { model: model.clone(), endpoint, logprobs, prompts, choices: 2, usage_in_chunks, status };
         Answer::begin(Head { id, object, created: 7, model, system_fingerprint }, form, tokenizer)
     }
 

@@ -6,11 +6,13 @@ use std::{iter, sync::Arc};
 
 use axum::{
     Json,
-    http::header,
+    http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use futures_util::{StreamExt, stream};
-use millm_engine::{Interventions, Request, SubmitError};
+use millm_engine::{Request, SubmitError};
+
+use tokio::time::timeout;
 
 use self::room::room;
 use super::{
@@ -20,12 +22,11 @@ use super::{
     generation::Generation,
     ignored::Ignored,
     logprobs::Logprobs,
-    objects::Usage,
     output::{Delivery, Output},
     prompt::Given,
     sampling::SamplingFields,
-    steering,
-    stream::{self as events, Framing},
+    steering::{Steering, SteeringHeaders},
+    stream::{self as events, Framing, KEEP_ALIVE},
     tokens, unsupported,
 };
 use crate::{
@@ -41,6 +42,7 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sources<'a> {
     pub(crate) models: &'a Models,
+    pub(crate) headers: &'a SteeringHeaders,
     /// For what is told of prompts.
     pub(crate) memory: &'a Budget,
 }
@@ -48,6 +50,8 @@ pub(crate) struct Sources<'a> {
 /// What both endpoints read in the same way.
 #[derive(Debug)]
 struct Common {
+    /// What the request calls the model.
+    id: String,
     model: Arc<Model>,
     sampling: SamplingFields,
     /// Tokens at which choices end.
@@ -57,7 +61,7 @@ struct Common {
     /// Choices for each prompt, of which the best are shown.
     computed: u32,
     logprobs: Logprobs,
-    interventions: Interventions,
+    steering: Steering,
 }
 
 /// Everything that answering takes.
@@ -69,6 +73,8 @@ pub(crate) struct Call {
     computed: u32,
     form: Form,
     delivery: Delivery,
+    /// The profile that it is steered by.
+    profile: Option<String>,
     ignored: Ignored,
     /// If something is told of the prompts.
     reservation: Option<Reservation>,
@@ -78,9 +84,11 @@ pub(crate) struct Call {
 const LOGPROB_BYTES: usize = 128;
 
 impl Common {
-    fn read(fields: &mut Fields, models: &Models, endpoint: Endpoint) -> Result<Self, ApiError> {
+    fn read(fields: &mut Fields, sources: Sources<'_>, endpoint: Endpoint) -> Result<Self, ApiError> {
         let id = fields.string("model")?;
-        let model = models.get(&fields.require("model", id)?)?;
+        let id = fields.require("model", id)?;
+        let named = sources.models.named(&id)?;
+        let model = Arc::clone(&named.model);
         let output = Output::read(fields, endpoint.min_tokens())?;
         let logprobs = Logprobs::read(fields, endpoint, output.delivery)?;
         let computed = match endpoint {
@@ -97,11 +105,12 @@ impl Common {
             sampling: SamplingFields::read(fields, d_vocab)?,
             stop_token_ids,
             cache_prompt: fields.bool("cache_prompt")?.unwrap_or(true),
-            interventions: steering::read(fields, model.engine.spec(), &model.vectors)?,
+            steering: Steering::read(fields, &named, sources.headers)?,
             output,
             computed,
             logprobs,
             model,
+            id,
         })
     }
 
@@ -113,7 +122,7 @@ impl Common {
         ignored: Ignored,
         memory: &Budget,
     ) -> Result<Call, ApiError> {
-        let Self { model, sampling, stop_token_ids, cache_prompt, output, computed, logprobs, interventions } = self;
+        let Self { id, model, sampling, stop_token_ids, cache_prompt, output, computed, logprobs, steering } = self;
         let n_ctx = model.engine.n_ctx();
         // The best are chosen by their logprobs.
         let of_answer = logprobs.answer.or((computed > output.choices).then_some(0));
@@ -145,7 +154,7 @@ impl Common {
                 stop_token_ids: stop_token_ids.clone(),
                 logprobs: of_answer,
                 prompt_logprobs: logprobs.of_prompt(),
-                interventions: interventions.clone(),
+                interventions: steering.interventions.clone(),
                 cache_prompt,
                 continues_text: endpoint == Endpoint::Completions,
                 prompt: tokens,
@@ -156,8 +165,9 @@ impl Common {
         let reservation = (told > 0).then(|| memory.reserve(told as u64)).transpose()?;
         let (delivery, choices) = (output.delivery, output.choices);
         let usage_in_chunks = delivery == Delivery::Stream { include_usage: true };
-        let form = Form { endpoint, logprobs, prompts: beginnings, choices, usage_in_chunks };
-        Ok(Call { model, requests, computed, form, delivery, ignored, reservation })
+        let status = Some(steering.status).filter(|status| output.tells_steering && !status.is_empty());
+        let form = Form { model: id, endpoint, logprobs, prompts: beginnings, choices, usage_in_chunks, status };
+        Ok(Call { model, requests, computed, form, delivery, profile: steering.profile, ignored, reservation })
     }
 }
 
@@ -180,17 +190,17 @@ impl Call {
         tokenize: impl FnOnce(T, &Model) -> Result<Vec<Given>, ApiError>,
     ) -> Result<Self, ApiError> {
         let mut fields = Fields::parse(body)?;
-        let common = Common::read(&mut fields, sources.models, endpoint)?;
+        let common = Common::read(&mut fields, sources, endpoint)?;
         let own = read(&mut fields, common.computed)?;
         let ignored = Ignored::of(fields)?;
         let prompts = tokenize(own, &common.model)?;
         common.into_call(endpoint, prompts, ignored, sources.memory)
     }
 
-    /// Submits the requests and answers with what they yield. Until the engine has said something, a failure still has
-    /// a status of its own.
+    /// Submits the requests and answers with what they yield. Until the engine has said something, or a client has to be told
+    /// that it is waited for, a failure still has a status of its own.
     pub(crate) async fn answer(self, caller: &Caller) -> Result<Response, ApiError> {
-        let Self { model, requests, computed, form, delivery, ignored, reservation } = self;
+        let Self { model, requests, computed, form, delivery, profile, ignored, reservation } = self;
         let prompt_tokens = requests.iter().map(|request| request.prompt.len()).sum();
         let requests = requests.into_iter().map(|request| caller.own(request)).collect();
         let mut generation = Generation::start(&model.engine, requests, computed)
@@ -202,13 +212,12 @@ impl Call {
             Delivery::Whole => {
                 let mut outcome = generation.collect().await?;
                 outcome.choices = best_of::select(outcome.choices, computed, shown);
-                let usage = Usage::new(prompt_tokens, outcome.drawn);
                 match reservation {
-                    None => Json(answer.whole(outcome, usage)).into_response(),
+                    None => Json(answer.whole(outcome, prompt_tokens)).into_response(),
                     Some(reservation) => {
                         // It may be large.
                         let whole = blocking(move || {
-                            serde_json::to_vec(&answer.whole(outcome, usage)).map_err(|_| ApiError::internal())
+                            serde_json::to_vec(&answer.whole(outcome, prompt_tokens)).map_err(|_| ApiError::internal())
                         });
                         let body = body(iter::once(Piece::Bytes(whole.await?)), reservation);
                         ([(header::CONTENT_TYPE, "application/json")], body).into_response()
@@ -216,11 +225,18 @@ impl Call {
                 }
             }
             Delivery::Stream { .. } => {
-                let first = generation.next().await.unwrap_or_else(|| Err(ApiError::internal()))?;
+                // Past that a client, or what is between, would take silence for the end.
+                let first = match timeout(KEEP_ALIVE, generation.next()).await {
+                    Ok(first) => Some(first.unwrap_or_else(|| Err(ApiError::internal()))?),
+                    Err(_) => None,
+                };
                 let framing = Framing { answer, prompt_tokens, choices, reservation };
-                events::respond(framing, stream::iter([Ok(first)]).chain(generation))
+                events::respond(framing, stream::iter(first.map(Ok)).chain(generation))
             }
         };
+        if let Some(profile) = profile.and_then(|profile| HeaderValue::try_from(profile).ok()) {
+            response.headers_mut().insert("x-millm-profile", profile);
+        }
         ignored.tell(&mut response);
         Ok(response)
     }

@@ -9,13 +9,14 @@ use super::{
     messages,
     objects::{ChatAnswer, ChatChunk},
     prompt::Given,
+    steering::SteeringHeaders,
 };
 use crate::{
     app::App,
     error::{ApiError, Kind},
     http::{Caller, JsonBody},
     models::Model,
-    openapi::described::ChatBody,
+    openapi::described::{ChatBody, Steerers},
 };
 
 /// Answers a chat.
@@ -26,16 +27,22 @@ use crate::{
         status = 200,
         description = "The answer; with `stream`, server-sent events of one chunk each, and `[DONE]` at the end",
         content((ChatAnswer = "application/json"), (ChatChunk = "text/event-stream")),
-        headers(("x-millm-ignored-params" = Option<String>, description = "Names of parameters that did nothing"))
+        headers(
+            ("x-millm-ignored-params" = Option<String>, description = "Names of parameters that did nothing"),
+            ("x-millm-profile" = Option<String>, description = "The profile that steered it")
+        )
     )),
+    params(Steerers),
 )]
 pub(crate) async fn create(
     State(app): State<App>,
     caller: Caller,
+    headers: SteeringHeaders,
     JsonBody(body): JsonBody,
 ) -> Result<Response, ApiError> {
     let memory = app.captures.clone();
-    let call = app.models.with(move |models| read(&body, Sources { models, memory: &memory })).await?;
+    let call =
+        app.models.with(move |models| read(&body, Sources { models, headers: &headers, memory: &memory })).await?;
     call.answer(&caller).await
 }
 

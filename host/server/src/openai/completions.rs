@@ -7,6 +7,7 @@ use super::{
     endpoint::Endpoint,
     objects::CompletionAnswer,
     prompt::{self, Prompt},
+    steering::SteeringHeaders,
 };
 use crate::{
     app::App,
@@ -14,7 +15,7 @@ use crate::{
     fields::Fields,
     http::{Caller, JsonBody},
     models::Model,
-    openapi::described::CompletionBody,
+    openapi::described::{CompletionBody, Steerers},
 };
 
 /// A bound on prompts times choices, since each is a sequence of the engine.
@@ -28,16 +29,22 @@ const MAX_CHOICES: usize = 2048;
         status = 200,
         description = "The answer; with `stream`, server-sent events of one chunk each, and `[DONE]` at the end",
         content((CompletionAnswer = "application/json"), (CompletionAnswer = "text/event-stream")),
-        headers(("x-millm-ignored-params" = Option<String>, description = "Names of parameters that did nothing"))
+        headers(
+            ("x-millm-ignored-params" = Option<String>, description = "Names of parameters that did nothing"),
+            ("x-millm-profile" = Option<String>, description = "The profile that steered it")
+        )
     )),
+    params(Steerers),
 )]
 pub(crate) async fn create(
     State(app): State<App>,
     caller: Caller,
+    headers: SteeringHeaders,
     JsonBody(body): JsonBody,
 ) -> Result<Response, ApiError> {
     let memory = app.captures.clone();
-    let call = app.models.with(move |models| read(&body, Sources { models, memory: &memory })).await?;
+    let call =
+        app.models.with(move |models| read(&body, Sources { models, headers: &headers, memory: &memory })).await?;
     call.answer(&caller).await
 }
 

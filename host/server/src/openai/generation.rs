@@ -12,7 +12,7 @@ use futures_util::{
     Stream, StreamExt,
     stream::{self, BoxStream, SelectAll},
 };
-use millm_engine::{Engine, Event, FinishReason, Request, RequestError, SubmitError, TokenLogprob};
+use millm_engine::{Engine, Event, FinishReason, Request, RequestError, SubmitError, Times, TokenLogprob};
 use tokio::sync::mpsc::Receiver;
 
 use crate::error::{ApiError, Kind};
@@ -61,6 +61,10 @@ pub(crate) struct Drawn {
     pub(crate) completion_tokens: usize,
     /// Tokens of the prompts that were not computed, since a cached prefix had them.
     pub(crate) cached_tokens: usize,
+    /// How many there are.
+    pub(crate) choices: u32,
+    /// The longest of each.
+    pub(crate) times: Times,
 }
 
 /// A finished choice.
@@ -153,11 +157,16 @@ impl Stream for Generation {
         let first = prompt * self.choices_per_prompt;
         Poll::Ready(Some(Ok(match event {
             Event::Text { choice, text, logprobs } => Progress::Text { index: first + choice, text, logprobs },
-            Event::Finished { choice, reason, completion_tokens, cached_tokens } => {
+            Event::Finished { choice, reason, completion_tokens, cached_tokens, times } => {
                 self.open -= 1;
                 self.drawn.completion_tokens += completion_tokens;
                 // The choices of a prompt have it in common.
                 self.drawn.cached_tokens += if choice == 0 { cached_tokens } else { 0 };
+                self.drawn.choices += 1;
+                let Times { waiting, prompt, drawing } = &mut self.drawn.times;
+                *waiting = times.waiting.max(*waiting);
+                *prompt = times.prompt.max(*prompt);
+                *drawing = times.drawing.max(*drawing);
                 Progress::Finished { index: first + choice, reason }
             }
             Event::Captured(captured) => Progress::Prompt { prompt, logprobs: captured.logprobs },

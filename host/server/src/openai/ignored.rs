@@ -13,8 +13,9 @@ pub(crate) struct Ignored {
     names: Vec<String>,
 }
 
-/// The key that only this host knows.
-const OURS: &str = "steering";
+/// The keys that only this host knows, and how many slips of the pen are too many to mean them: short names have
+/// neighbours.
+const OURS: [(&str, usize); 4] = [("steering", 2), ("steering_scale", 2), ("steering_status", 2), ("profile", 1)];
 /// Names in the header. More would only make it long.
 const MAX_NAMES: usize = 32;
 
@@ -23,9 +24,12 @@ impl Ignored {
     /// take an unsteered answer for a steered one.
     pub(crate) fn of(body: Fields) -> Result<Self, ApiError> {
         let names = body.into_rest();
-        for name in names.iter().filter(|name| name.len() <= OURS.len() + 2) {
-            if strsim::damerau_levenshtein(&name.to_lowercase(), OURS) <= 2 {
-                let message = format!("Unknown parameter: '{name}'. Did you mean '{OURS}'?");
+        for name in &names {
+            let near = |(ours, slips): &&(&str, usize)| {
+                name.len() <= ours.len() + slips && strsim::damerau_levenshtein(&name.to_lowercase(), ours) <= *slips
+            };
+            if let Some((ours, _)) = OURS.iter().find(near) {
+                let message = format!("Unknown parameter: '{name}'. Did you mean '{ours}'?");
                 return Err(ApiError::at(Kind::UnknownParameter, name.as_str(), message));
             }
         }
@@ -84,7 +88,10 @@ mod tests {
             assert_eq!((error.kind, error.param.as_deref()), (Kind::UnknownParameter, Some(key)));
             assert!(error.message.contains("'steering'"), "{}", error.message);
         }
-        for key in ["steer", "steering_vectors", "streaming"] {
+        for key in ["profiles", "proflie", "Profile", "steering_scal", "steeringscale", "steerin_status"] {
+            assert!(ignored(json!({ key: {} })).is_err(), "{key}");
+        }
+        for key in ["steer", "steering_vectors", "streaming", "prefill", "file"] {
             assert!(ignored(json!({ key: {} })).is_ok(), "{key}");
         }
     }

@@ -35,6 +35,18 @@ pub(crate) struct Model {
     #[schema(required)]
     meta: Option<Meta>,
     status: Status,
+    millm: Steered,
+}
+
+/// What an id stands for.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OpenAiModelSteering)]
+struct Steered {
+    /// Id of the model.
+    base_model: String,
+    /// How it is steered: by its vector of this name.
+    #[schema(required)]
+    profile: Option<String>,
 }
 
 /// Sizes, as llama.cpp has them. Clients size their prompts by the first.
@@ -64,14 +76,19 @@ enum Residence {
     Error,
 }
 
-/// All models, those too that are loaded when a request asks for them.
+/// All models, those too that are loaded when a request asks for them. After each, what it is called when it is steered by
+/// one of its profiles.
 #[utoipa::path(
     get, path = "/v1/models", operation_id = "listOpenAiModels", tag = "openai",
     responses((status = 200, body = List, description = "The models")),
 )]
 pub(crate) async fn list(State(app): State<App>) -> Json<List> {
-    let data = app.models.views().into_iter().map(Model::from).collect();
-    Json(List { object: "list", data })
+    let with_profiles = |view: ModelView| {
+        let profiles = view.loaded.iter().flat_map(|facts| facts.profiles.iter().cloned().map(Some));
+        let profiles = std::iter::once(None).chain(profiles).collect::<Vec<_>>();
+        profiles.into_iter().map(move |profile| Model::new(view.clone(), profile))
+    };
+    Json(List { object: "list", data: app.models.views().into_iter().flat_map(with_profiles).collect() })
 }
 
 /// One model. Its id may hold slashes, encoded or not.
@@ -81,11 +98,11 @@ pub(crate) async fn list(State(app): State<App>) -> Json<List> {
     responses((status = 200, body = Model, description = "The model")),
 )]
 pub(crate) async fn retrieve(State(app): State<App>, Id(id): Id) -> Result<Json<Model>, ApiError> {
-    app.models.view(&id).map(|view| Json(view.into()))
+    app.models.named_view(&id).map(|(view, profile)| Json(Model::new(view, profile)))
 }
 
-impl From<ModelView> for Model {
-    fn from(view: ModelView) -> Self {
+impl Model {
+    fn new(view: ModelView, profile: Option<String>) -> Self {
         let value = match view.status {
             ModelStatus::Ready => Residence::Unloaded,
             ModelStatus::Loading => Residence::Loading,
@@ -94,12 +111,13 @@ impl From<ModelView> for Model {
             ModelStatus::Error => Residence::Error,
         };
         Self {
-            id: view.id,
+            id: profile.as_ref().map_or_else(|| view.id.clone(), |profile| format!("{}@{profile}", view.id)),
             object: "model",
             created: view.created,
             owned_by: "millm",
             meta: view.loaded.map(|facts| Meta { n_ctx: facts.n_ctx, n_params: facts.n_params }),
             status: Status { value },
+            millm: Steered { base_model: view.id, profile },
         }
     }
 }

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use super::{
     generation::Drawn,
     logprobs::{ChatLogprobs, CompletionLogprobs, PromptLogprob, PromptLogprobs},
+    timings::Timings,
 };
 use crate::api::envelope::Nothing;
 
@@ -31,6 +32,10 @@ pub(crate) struct ChatAnswer {
     pub(crate) head: Head,
     pub(crate) choices: Vec<ChatChoice>,
     pub(crate) usage: Usage,
+    /// In what also has `usage`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Timings, required = false)]
+    pub(crate) timings: Option<Timings>,
     /// One for each token of the prompt, null for the first; if they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Vec<Option<BTreeMap<String, PromptLogprob>>>, required = false)]
@@ -47,6 +52,14 @@ pub(crate) struct ChatChunk {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Usage>)]
     pub(crate) usage: Option<Option<Usage>>,
+    /// In what also has `usage`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Timings, required = false)]
+    pub(crate) timings: Option<Timings>,
+    /// How the answer is steered; only in a first chunk that is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = StatusEvent, required = false)]
+    pub(crate) event: Option<StatusEvent>,
 }
 
 /// How prompts go on; of a stream, a piece of that.
@@ -59,6 +72,30 @@ pub(crate) struct CompletionAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Usage>)]
     pub(crate) usage: Option<Option<Usage>>,
+    /// In what also has `usage`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Timings, required = false)]
+    pub(crate) timings: Option<Timings>,
+    /// How the answer is steered; only in a first chunk that is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = StatusEvent, required = false)]
+    pub(crate) event: Option<StatusEvent>,
+}
+
+/// Something to show beside an answer, as Open WebUI does.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct StatusEvent {
+    /// `status`.
+    pub(crate) r#type: &'static str,
+    pub(crate) data: StatusData,
+}
+
+/// A line to show.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct StatusData {
+    pub(crate) description: String,
+    /// True: nothing is under way.
+    pub(crate) done: bool,
 }
 
 /// One of the answers to a chat.
@@ -155,7 +192,7 @@ struct CompletionTokensDetails {
 
 impl Usage {
     pub(crate) fn new(prompt_tokens: usize, drawn: Drawn) -> Self {
-        let Drawn { completion_tokens, cached_tokens } = drawn;
+        let Drawn { completion_tokens, cached_tokens, .. } = drawn;
         Self {
             prompt_tokens,
             completion_tokens,

@@ -17,6 +17,8 @@ pub(crate) struct Output {
     pub(crate) choices: u32,
     pub(crate) stop: StopStrings,
     pub(crate) delivery: Delivery,
+    /// Whether a stream begins by telling how it is steered.
+    pub(crate) tells_steering: bool,
 }
 
 /// How an answer is sent.
@@ -51,6 +53,7 @@ impl Output {
             choices: choices.map_or(1, |choices| choices as u32),
             stop,
             delivery: delivery(fields)?,
+            tells_steering: fields.flag("steering_status")?,
         })
     }
 }

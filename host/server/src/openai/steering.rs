@@ -1,199 +1,263 @@
-//! The body field `steering`: what is done to the activations of this request.
+//! What is done to the activations of a request, and who decides it.
 
-use std::sync::Arc;
+mod headers;
+mod vectors;
 
-use millm_engine::{HookPointError, InterventionError, Interventions};
+use millm_engine::Interventions;
 use millm_plugin_api::ModelSpec;
-use serde_json::Value;
 
+pub(crate) use self::{headers::SteeringHeaders, vectors::hook_point_kind};
 use crate::{
     error::{ApiError, Kind},
-    fields::{Fields, clip, wrong_type},
-    models::{VectorError, Vectors},
+    fields::{Fields, clip},
+    models::{Named, Profile, Vector, Vectors},
 };
 
-/// Each costs time at every token.
-const MAX_VECTORS: usize = 256;
-
-/// Reads `steering`, checked against the model's hook points and the vectors it can name.
-pub(crate) fn read(fields: &mut Fields, spec: &ModelSpec, vectors: &Vectors) -> Result<Interventions, ApiError> {
-    let mut interventions = Interventions::default();
-    let Some(mut steering) = fields.object("steering")? else {
-        return Ok(interventions);
-    };
-    let list = steering.list("vectors")?.unwrap_or_default();
-    steering.deny_rest()?;
-    if list.len() > MAX_VECTORS {
-        let message = format!("Invalid 'steering.vectors': at most {MAX_VECTORS} are supported, got {}.", list.len());
-        return Err(ApiError::at(Kind::ArrayTooLong, "steering.vectors", message));
-    }
-    for (index, value) in list.into_iter().enumerate() {
-        let vector = Fields::of(value, format!("steering.vectors[{index}]"))?;
-        add(vector, spec, vectors, &mut interventions)?;
-    }
-    Ok(interventions)
+/// What can be steered, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Steerable<'a> {
+    model: &'a str,
+    spec: &'a ModelSpec,
+    vectors: &'a Vectors,
+    /// The profile in the id that the request has for the model.
+    profile: Option<&'a str>,
 }
 
-fn add(
-    mut fields: Fields,
-    spec: &ModelSpec,
-    vectors: &Vectors,
-    interventions: &mut Interventions,
-) -> Result<(), ApiError> {
-    let hook_point = fields.string("hook_point")?;
-    let name = fields.string("name")?;
-    let values = fields.list("values")?;
-    let strength = fields.decimal("strength", f64::MIN..=f64::MAX)?.unwrap_or(1.0) as f32;
-    fields.deny_rest()?;
-    let hook_point = fields.require("hook_point", hook_point)?;
-    let (source, vector) = match (name, values) {
-        (Some(name), None) => ("name", named(&name, vectors, fields.path("name"))?),
-        (None, Some(values)) => ("values", given(&values, &fields.path("values"))?),
-        (None, None) => {
-            let message = format!("One of '{}' and '{}' is required.", fields.path("name"), fields.path("values"));
-            return Err(ApiError::at(Kind::MissingParameter, fields.path("name"), message));
+impl<'a> From<&'a Named> for Steerable<'a> {
+    fn from(Named { model, profile }: &'a Named) -> Self {
+        Self { model: &model.id, spec: model.engine.spec(), vectors: &model.vectors, profile: profile.as_deref() }
+    }
+}
+
+/// What is done to the activations of a request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Steering {
+    pub(crate) interventions: Interventions,
+    /// The profile in it, if there is one.
+    pub(crate) profile: Option<String>,
+    /// In words, for people who chat. Empty if nothing is done.
+    pub(crate) status: String,
+}
+
+impl Steering {
+    /// Reads `steering`, `profile` and `steering_scale`.
+    ///
+    /// Whoever is nearest to the request decides alone: its body, the header `X-Millm-Profile`, the id of the model. A task
+    /// of a chat client, such as finding a title, takes only what its body says. Within the body both count, first the
+    /// profile; an empty `steering` or `profile` is a decision too, for nothing. `steering.scale` and `steering_scale`
+    /// multiply every strength, whoever decided it.
+    pub(crate) fn read<'a>(
+        fields: &mut Fields,
+        steerable: impl Into<Steerable<'a>>,
+        headers: &SteeringHeaders,
+    ) -> Result<Self, ApiError> {
+        let steerable = steerable.into();
+        let own = fields.string("profile")?;
+        let finite = f64::MIN..=f64::MAX;
+        let mut scale = fields.decimal("steering_scale", finite.clone())?.unwrap_or(1.0);
+        let (mut vectors, mut decided) = (Vec::new(), own.is_some());
+        if let Some(mut steering) = fields.object("steering")? {
+            decided = true;
+            vectors = steering.list("vectors")?.unwrap_or_default();
+            scale *= steering.decimal("scale", finite)?.unwrap_or(1.0);
+            steering.deny_rest()?;
         }
-        (Some(_), Some(_)) => {
-            let message = format!("'{}' and '{}' exclude each other.", fields.path("name"), fields.path("values"));
-            return Err(ApiError::at(Kind::InvalidValue, fields.path("values"), message));
+        let own = own.as_deref().filter(|name| !name.is_empty()).map(|name| (name, "profile"));
+        let of_header = headers.profile.as_deref().map(|name| (name, SteeringHeaders::PROFILE));
+        let of_model = steerable.profile.map(|name| (name, "model"));
+        let default = || of_header.or(of_model).filter(|_| !decided && !headers.task);
+        let mut steering = Self::default();
+        if let Some((name, source)) = own.or_else(default) {
+            steering.add_profile(name, source, scale, steerable)?;
         }
-    };
-    interventions.add_vector(spec, &hook_point, vector, strength).map_err(|error| {
-        let (kind, key) = match &error {
-            InterventionError::HookPoint(error) => (hook_point_kind(error), "hook_point"),
-            InterventionError::ReadOnly { .. } => (Kind::ReadOnlyHookPoint, "hook_point"),
-            InterventionError::WrongLength { .. } => (Kind::InvalidVectorLength, source),
-            InterventionError::NotFinite { .. } => (Kind::InvalidValue, source),
-            InterventionError::StrengthNotFinite => (Kind::InvalidValue, "strength"),
-            // Vectors act everywhere.
-            InterventionError::NoPositions { .. } => (Kind::Internal, "hook_point"),
-        };
-        let path = fields.path(key);
-        ApiError::at(kind, path.clone(), format!("Invalid '{path}': {error}"))
-    })
-}
-
-/// What kind of error it is to ask for a hook point that is not there.
-pub(crate) fn hook_point_kind(error: &HookPointError) -> Kind {
-    match error {
-        HookPointError::Unknown { .. } => Kind::UnknownHookPoint,
-        HookPointError::Absent { .. } => Kind::AbsentHookPoint,
+        if !vectors.is_empty() && !steering.status.is_empty() {
+            steering.status += ", ";
+        }
+        match vectors.len() {
+            0 => {}
+            1 => steering.status += "1 vector",
+            many => steering.status += &format!("{many} vectors"),
+        }
+        vectors::add_all(vectors, scale, steerable.spec, steerable.vectors, &mut steering.interventions)?;
+        if steering.interventions.is_empty() {
+            steering.status.clear();
+        }
+        Ok(steering)
     }
-}
 
-/// `values`, which become infinite where they exceed f32; the engine refuses those.
-fn given(values: &[Value], path: &str) -> Result<Arc<[f32]>, ApiError> {
-    let element = |(index, value): (usize, &Value)| {
-        value
-            .as_f64()
-            .map(|number| number as f32)
-            .ok_or_else(|| wrong_type(&format!("{path}[{index}]"), "a decimal", value))
-    };
-    values.iter().enumerate().map(element).collect()
-}
-
-fn named(name: &str, vectors: &Vectors, path: String) -> Result<Arc<[f32]>, ApiError> {
-    vectors.get(name).map_err(|error| {
-        let name = clip(name);
-        let (kind, message) = match error {
-            VectorError::Unknown(known) => {
-                let known = if known.is_empty() { "none".into() } else { known.join(", ") };
-                (Kind::UnknownVector, format!("There is no vector '{name}'; there are: {known}."))
-            }
-            VectorError::Unusable(reason) => {
-                (Kind::UnusableVector, format!("The vector '{name}' cannot be used: {reason}."))
-            }
+    /// Steers by a profile; `source` is where its name stands.
+    fn add_profile(&mut self, name: &str, source: &str, scale: f64, steerable: Steerable<'_>) -> Result<(), ApiError> {
+        let Steerable { model, spec, vectors, .. } = steerable;
+        let Ok(Vector { values, profile: Some(Profile { hook_point, strength }) }) = vectors.get(name) else {
+            let known = vectors.profiles().collect::<Vec<_>>().join(", ");
+            let known = if known.is_empty() { "none" } else { &known };
+            let message = format!("The model '{model}' has no profile '{}'; there are: {known}.", clip(name));
+            return Err(ApiError::at(Kind::ProfileNotFound, source, message));
         };
-        ApiError::at(kind, path, message)
-    })
+        let strength = strength * scale;
+        self.interventions.add_vector(spec, &hook_point, values, strength as f32).map_err(|error| {
+            // Everything else about a profile was checked when the model was loaded.
+            let message = format!("Invalid 'steering_scale': {error}");
+            ApiError::at(Kind::InvalidValue, "steering_scale", message)
+        })?;
+        self.status = format!("{name} ×{strength} at {hook_point}");
+        self.profile = Some(name.to_owned());
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use millm_plugin_api::{HookPoint, HookPointSpec, HookSite, RowShape};
-    use serde_json::json;
+    use safetensors::{
+        Dtype,
+        tensor::{TensorView, serialize},
+    };
+    use serde_json::{Value, json};
 
     use super::*;
 
     fn spec() -> ModelSpec {
-        let hook = |point| HookPointSpec::new(point, RowShape::Flat { width: 3 });
-        let embed = hook(HookPoint::model(HookSite::EMBED)).read_only("this is a test");
-        let resid = hook(HookPoint::block(0, HookSite::RESID_POST));
-        ModelSpec {
-            model_type: "test".into(),
-            n_layers: 1,
-            d_model: 3,
-            d_vocab: 8,
-            n_ctx: 8,
-            hook_points: vec![embed, resid],
-            ..ModelSpec::default()
+        let resid = HookPointSpec::new(HookPoint::block(0, HookSite::RESID_POST), RowShape::Flat { width: 2 });
+        ModelSpec { hook_points: vec![resid], n_layers: 1, ..ModelSpec::default() }
+    }
+
+    /// Profiles of these names, each of the strength that stands beside it.
+    fn vectors(profiles: &[(&str, &str)]) -> Vectors {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, strength) in profiles {
+            let data: Vec<u8> = [1.0_f32, 2.0].iter().flat_map(|value| value.to_le_bytes()).collect();
+            let view = TensorView::new(Dtype::F32, vec![2], &data).unwrap();
+            let said = [("hook_point", "blocks.0.hook_resid_post"), ("recommended_strength", strength)];
+            let metadata = said.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+            fs::write(
+                folder.path().join(format!("{name}.safetensors")),
+                serialize([("v", view)], Some(metadata)).unwrap(),
+            )
+            .unwrap();
         }
+        Vectors::load(&[folder.path().into()])
     }
 
-    fn steering(value: Value) -> Result<Interventions, ApiError> {
-        let mut fields = Fields::of(json!({ "steering": value }), String::new())?;
-        read(&mut fields, &spec(), &Vectors::default())
+    struct Asked<'a> {
+        body: Value,
+        header: Option<&'a str>,
+        model: Option<&'a str>,
+        task: bool,
+    }
+
+    fn read(asked: Asked<'_>) -> Result<Steering, ApiError> {
+        let (spec, vectors) = (spec(), vectors(&[("body", "6"), ("header", "2"), ("model", "-3.5")]));
+        let steerable = Steerable { model: "demo", spec: &spec, vectors: &vectors, profile: asked.model };
+        let headers = SteeringHeaders { profile: asked.header.map(str::to_owned), task: asked.task };
+        Steering::read(&mut Fields::of(asked.body, String::new())?, steerable, &headers)
+    }
+
+    fn vector() -> Value {
+        json!({ "vectors": [{ "hook_point": "blocks.0.hook_resid_post", "values": [1, 1] }] })
     }
 
     #[test]
-    fn nothing_asked_is_nothing_done() {
-        for nothing in [json!(null), json!({}), json!({ "vectors": null }), json!({ "vectors": [] })] {
-            assert!(steering(nothing).unwrap().is_empty());
-        }
-    }
-
-    #[test]
-    fn a_vector_is_added_with_strength_one_unless_told_otherwise() {
-        let vector = json!({ "hook_point": "blocks.0.hook_resid_post", "values": [1, 0.5, -2] });
-        assert!(!steering(json!({ "vectors": [vector] })).unwrap().is_empty());
-        let vector = json!({ "hook_point": "blocks.0.hook_resid_post", "values": [1, 0.5, -2], "strength": 0 });
-        assert!(steering(json!({ "vectors": [vector] })).unwrap().is_empty());
-    }
-
-    #[test]
-    fn wrong_steering_is_refused_by_its_path() {
-        use Kind::*;
-        let point = "blocks.0.hook_resid_post";
-        let good = json!({ "hook_point": point, "values": [1, 2, 3] });
-        for (second, kind, key, mention) in [
-            (json!(1), InvalidType, "", "an object"),
-            (json!({ "values": [1, 2, 3] }), MissingParameter, ".hook_point", "Missing"),
-            (json!({ "hook_point": point }), MissingParameter, ".name", "steering.vectors[1].values"),
-            (json!({ "hook_point": point, "name": "a", "values": [] }), InvalidValue, ".values", "exclude"),
-            (json!({ "hook_point": point, "name": "sea" }), UnknownVector, ".name", "'sea'"),
-            (json!({ "hook_point": point, "name": 7 }), InvalidType, ".name", "a string"),
-            (json!({ "hook_point": point, "values": [1, 2] }), InvalidVectorLength, ".values", "2 elements"),
-            (json!({ "hook_point": point, "values": [1, "2", 3] }), InvalidType, ".values[1]", "a decimal"),
-            (json!({ "hook_point": point, "values": [1, 2, 1e39] }), InvalidValue, ".values", "element 2"),
+    fn whoever_is_nearest_to_the_request_decides() {
+        let body = |profile: &str| json!({ "profile": profile });
+        let (header, model) = (Some("header"), Some("model"));
+        let nothing = json!({});
+        for (body, header, model, task, expected) in [
+            (body("body"), header, model, false, "body ×6 at blocks.0.hook_resid_post"),
+            (body("body"), None, model, false, "body ×6 at blocks.0.hook_resid_post"),
+            (json!({ "steering": vector() }), header, None, false, "1 vector"),
+            (json!({ "steering": vector() }), None, model, false, "1 vector"),
             (
-                json!({ "hook_point": point, "values": [1, 2, 3], "strength": 1e39 }),
-                InvalidValue,
-                ".strength",
-                "finite",
+                json!({ "steering": vector(), "profile": "body" }),
+                header,
+                model,
+                false,
+                "body ×6 at blocks.0.hook_resid_post, 1 vector",
             ),
-            (json!({ "hook_point": point, "values": [1, 2, 3], "strength": "6" }), InvalidType, ".strength", "decimal"),
+            (nothing.clone(), header, model, false, "header ×2 at blocks.0.hook_resid_post"),
+            (nothing.clone(), None, model, false, "model ×-3.5 at blocks.0.hook_resid_post"),
+            (nothing.clone(), None, None, false, ""),
+            // Deciding for nothing is deciding.
+            (json!({ "steering": {} }), header, model, false, ""),
+            (body(""), header, model, false, ""),
+            // Null is as good as absent.
             (
-                json!({ "hook_point": point, "values": [1, 2, 3], "strenght": 6 }),
-                UnknownParameter,
-                ".strenght",
-                "strength",
+                json!({ "steering": null, "profile": null }),
+                header,
+                None,
+                false,
+                "header ×2 at blocks.0.hook_resid_post",
             ),
-            (json!({ "hook_point": "hook_embed", "values": [1, 2, 3] }), ReadOnlyHookPoint, ".hook_point", "read"),
-            (
-                json!({ "hook_point": "blocks.0.hook_resid_pots", "values": [1, 2, 3] }),
-                UnknownHookPoint,
-                ".hook_point",
-                point,
-            ),
+            // A task takes what its body says.
+            (nothing, header, model, true, ""),
+            (body("body"), header, model, true, "body ×6 at blocks.0.hook_resid_post"),
+            (json!({ "steering": vector() }), header, model, true, "1 vector"),
         ] {
-            let error = steering(json!({ "vectors": [good, second] })).unwrap_err();
-            let param = format!("steering.vectors[1]{key}");
-            assert_eq!((error.kind, error.param), (kind, Some(param)), "{second}");
-            assert!(error.message.contains(mention), "{}", error.message);
+            let said = body.to_string();
+            let steering = read(Asked { body, header, model, task }).unwrap();
+            assert_eq!(steering.status, expected, "{said}, header {header:?}, model {model:?}, task {task}");
+            assert_eq!(steering.interventions.is_empty(), expected.is_empty());
+            let profile = expected.split(" ×").next().filter(|name| ["body", "header", "model"].contains(name));
+            assert_eq!(steering.profile.as_deref(), profile);
         }
-        assert_eq!(steering(json!({ "vector": [] })).unwrap_err().param.as_deref(), Some("steering.vector"));
-        assert_eq!(steering(json!([])).unwrap_err().param.as_deref(), Some("steering"));
-        let many = steering(json!({ "vectors": vec![good; 257] })).unwrap_err();
-        assert_eq!(many.kind, ArrayTooLong);
+    }
+
+    #[test]
+    fn scales_multiply_every_strength() {
+        let same = |one: Value, other: Value| {
+            let read = |body| read(Asked { body, header: None, model: None, task: false }).unwrap().interventions;
+            read(one) == read(other)
+        };
+        let strength = |strength: f64, scale: Value| {
+            let mut steering = vector();
+            steering["vectors"][0]["strength"] = json!(strength);
+            steering["scale"] = scale;
+            steering
+        };
+        let plain = json!({ "steering": strength(3.0, json!(null)) });
+        assert!(same(plain.clone(), json!({ "steering": strength(6.0, json!(0.5)) })));
+        assert!(same(plain.clone(), json!({ "steering": strength(6.0, json!(2)), "steering_scale": 0.25 })));
+        assert!(!same(plain, json!({ "steering": strength(3.0, json!(2)) })));
+        let named = json!({ "hook_point": "blocks.0.hook_resid_post", "name": "body", "strength": 12 });
+        assert!(same(json!({ "profile": "body", "steering_scale": 2 }), json!({ "steering": { "vectors": [named] } })));
+        assert!(same(json!({ "profile": "body", "steering_scale": 0 }), json!({})));
+    }
+
+    #[test]
+    fn a_vector_whose_file_says_where_needs_no_hook_point() {
+        let of = |vector: Value| {
+            read(Asked { body: json!({ "steering": { "vectors": [vector] } }), header: None, model: None, task: false })
+        };
+        let whole = of(json!({ "name": "body" })).unwrap().interventions;
+        let spelt = json!({ "name": "body", "hook_point": "blocks.0.hook_resid_post", "strength": 6 });
+        assert_eq!(whole, of(spelt).unwrap().interventions);
+        // Elsewhere its strength means nothing.
+        let elsewhere = json!({ "name": "body", "hook_point": "blocks.*.hook_resid_post" });
+        let one = json!({ "name": "body", "hook_point": "blocks.0.hook_resid_post", "strength": 1 });
+        assert_eq!(of(elsewhere).unwrap().interventions, of(one).unwrap().interventions);
+        let error = of(json!({ "values": [1, 1] })).unwrap_err();
+        assert_eq!(error.param.as_deref(), Some("steering.vectors[0].hook_point"));
+    }
+
+    #[test]
+    fn wrong_words_about_steering_are_refused_by_their_place() {
+        use Kind::*;
+        for (body, header, kind, param) in [
+            (json!({ "profile": "nobody" }), None, ProfileNotFound, "profile"),
+            (json!({ "profile": 7 }), None, InvalidType, "profile"),
+            (json!({ "profile": "../body" }), None, ProfileNotFound, "profile"),
+            (json!({}), Some("nobody"), ProfileNotFound, "X-Millm-Profile"),
+            (json!({ "steering_scale": "2" }), None, InvalidType, "steering_scale"),
+            (json!({ "steering_scale": 1e308, "profile": "body" }), None, InvalidValue, "steering_scale"),
+            (json!({ "steering": { "scale": [] } }), None, InvalidType, "steering.scale"),
+            (json!({ "steering": { "vector": [] } }), None, UnknownParameter, "steering.vector"),
+            (json!({ "steering": [] }), None, InvalidType, "steering"),
+        ] {
+            let said = body.to_string();
+            let error = read(Asked { body, header, model: None, task: false }).unwrap_err();
+            assert_eq!((error.kind, error.param.as_deref()), (kind, Some(param)), "{said}");
+        }
     }
 }

@@ -16,12 +16,11 @@ use serde::Serialize;
 use super::{
     answer::{Answer, Chunk},
     generation::Progress,
-    objects::Usage,
 };
 use crate::{api::Reservation, error::ApiError};
 
 /// How often a client hears of us while no token comes, so that nothing in between closes the connection.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// The parts of a stream besides its news.
 #[derive(Debug)]
@@ -52,7 +51,8 @@ fn events(
     news: impl Stream<Item = Result<Progress, ApiError>> + Send + 'static,
 ) -> impl Stream<Item = Result<Event, axum::Error>> + Send + 'static {
     let Framing { mut answer, prompt_tokens, choices, reservation } = framing;
-    let openings: Vec<Chunk> = (0..choices).filter_map(|index| answer.opening(index)).collect();
+    let openings = (0..choices).filter_map(|index| answer.opening(index));
+    let openings: Vec<Chunk> = answer.status().into_iter().chain(openings).collect();
     let rest = news.flat_map(move |news| {
         let _held = &reservation;
         let events = match news {
@@ -63,7 +63,7 @@ fn events(
             Ok(Progress::Finished { index, reason }) => vec![data(answer.finish(index, reason.into()))],
             Ok(Progress::Done(drawn)) => {
                 let done = Ok(Event::default().data("[DONE]"));
-                let usage = answer.usage(Usage::new(prompt_tokens, drawn));
+                let usage = answer.usage(prompt_tokens, drawn);
                 usage.map(data).into_iter().chain([done]).collect()
             }
             Err(error) => vec![data(error.body())],
@@ -102,7 +102,7 @@ mod tests {
     fn news() -> Vec<Result<Progress, ApiError>> {
         let finished = |index| Ok(Progress::Finished { index, reason: FinishReason::Stop });
         let text = |index, text: &str| Ok(Progress::Text { index, text: text.into(), logprobs: Vec::new() });
-        let done = Ok(Progress::Done(Drawn { completion_tokens: 4, cached_tokens: 2 }));
+        let done = Ok(Progress::Done(Drawn { completion_tokens: 4, cached_tokens: 2, ..Drawn::default() }));
         vec![text(1, "a\nb"), text(0, "c"), finished(1), finished(0), done]
     }
 

@@ -18,7 +18,7 @@ use crate::{
     app::App,
     error::ApiError,
     fields::Fields,
-    models::{Model, Models},
+    models::{Model, Models, Named},
 };
 
 /// Answers the request `body` with what `read` makes of its fields and of the model that it names, which a host of one model
@@ -30,7 +30,7 @@ async fn answer<T: Serialize + Send + 'static>(
 ) -> Result<Response, ApiError> {
     let read = move |models: &Models| {
         let mut fields = Fields::parse(body.as_ref())?;
-        let model = models.named_or_only(fields.string("model")?)?;
+        let Named { model, .. } = models.named_or_only(fields.string("model")?)?;
         let answer = read.clone()(&mut fields, &model)?;
         Ok((answer, Ignored::of(fields)?))
     };

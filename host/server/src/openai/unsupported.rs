@@ -26,9 +26,6 @@ const PARAMETERS: &[(&str, Neutral)] = &[
     ("suffix", is_empty),
     // Of chats.
     ("top_logprobs", is_zero),
-    // Ours, in a later version.
-    ("profile", |_| false),
-    ("steering_scale", is_one),
 ];
 
 /// Refused unless neutral: other values of the parameter work.
@@ -63,10 +60,6 @@ fn is_zero(value: &Value) -> bool {
     value.as_f64() == Some(0.0)
 }
 
-fn is_one(value: &Value) -> bool {
-    value.as_f64() == Some(1.0)
-}
-
 fn is_false(value: &Value) -> bool {
     *value == false
 }
@@ -99,7 +92,7 @@ mod tests {
     fn values_that_change_nothing_are_accepted() {
         let neutral = json!({
             "top_logprobs": 0, "response_format": { "type": "text" }, "echo": false, "suffix": null,
-            "tool_choice": "auto", "modalities": ["text"], "grammar": "", "steering_scale": 1,
+            "tool_choice": "auto", "modalities": ["text"], "grammar": "",
         });
         assert_eq!(check(neutral), Ok(()));
     }

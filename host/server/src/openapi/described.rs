@@ -11,7 +11,7 @@ mod tokens;
 pub(crate) use self::{
     generation::{ChatBody, CompletionBody},
     management::{Begun, LoadBody, NewModel, TrustBody, UnloadBody},
-    parameters::{ModelId, ModelName, OperationId, PluginName, RequestIdParameter, WaitSeconds},
+    parameters::{ModelId, ModelName, OperationId, PluginName, RequestIdParameter, Steerers, WaitSeconds},
     plugins::Plugin,
     reading::{CaptureAnswer, CaptureBody, LensAnswer, LensBody},
     tokens::{DetokenizeBody, TemplateBody, TokenizeBody},

@@ -4,7 +4,7 @@ use tokio::sync::mpsc;
 
 use super::{Choice, events_per_step};
 use crate::{
-    event::{Event, FinishReason},
+    event::{Event, FinishReason, Times},
     sampling::TokenLogprob,
 };
 
@@ -17,6 +17,7 @@ impl Choice {
         if let Some(top) = request.logprobs {
             self.logprobs.extend(TokenLogprob::read(logits, token, top));
         }
+        self.first_drawn.get_or_insert_with(Instant::now);
         self.tokens.push(token);
         self.shared.ticket.note_drawn();
         let drawn = self.tokens.len() - request.prompt.len();
@@ -45,7 +46,16 @@ impl Choice {
         }
         self.send_text(rest.text);
         let reason = if rest.stopped.is_some() { FinishReason::Stop } else { reason };
-        self.send(Event::Finished { choice: self.index, reason, completion_tokens, cached_tokens: self.cached() });
+        let (choice, cached_tokens, times) = (self.index, self.cached(), self.times());
+        self.send(Event::Finished { choice, reason, completion_tokens, cached_tokens, times });
+    }
+
+    /// Up to now.
+    pub(super) fn times(&self) -> Times {
+        let (begun, now) = (self.shared.begun, Instant::now());
+        let first = self.first_drawn.unwrap_or(now);
+        let waiting = begun.saturating_duration_since(self.shared.ticket.submitted());
+        Times { waiting, prompt: first - begun, drawing: now - first }
     }
 
     fn send_text(&mut self, text: String) {

@@ -40,8 +40,8 @@ impl Choice {
     /// Ends all choices of a request that draws no token, now that there is nothing more to read.
     pub(in crate::worker) fn finish_undrawn(&mut self) {
         for choice in 0..self.shared.request.choices {
-            let cached_tokens = self.cached();
-            self.send(Event::Finished { choice, reason: FinishReason::Length, completion_tokens: 0, cached_tokens });
+            let (reason, cached_tokens, times) = (FinishReason::Length, self.cached(), self.times());
+            self.send(Event::Finished { choice, reason, completion_tokens: 0, cached_tokens, times });
         }
     }
 

@@ -3,10 +3,13 @@ use serde::Serialize;
 
 use super::{
     super::{
+        generation::Drawn,
         logprobs::{self, CompletionLogprobs},
         objects::{
-            ChatChunk, ChatDelta, ChatMessageDelta, CompletionAnswer, CompletionChoice, FinishReason, Head, Usage,
+            ChatChunk, ChatDelta, ChatMessageDelta, CompletionAnswer, CompletionChoice, FinishReason, Head, StatusData,
+            StatusEvent, Usage,
         },
+        timings::Timings,
     },
     Answer, Endpoint,
 };
@@ -20,6 +23,13 @@ pub(crate) enum Chunk {
 }
 
 impl Answer {
+    /// The first chunk of all, if it is to tell how the answer is steered.
+    pub(crate) fn status(&self) -> Option<Chunk> {
+        let description = format!("steering: {}", self.form.status.as_ref()?);
+        let event = StatusEvent { r#type: "status", data: StatusData { description, done: true } };
+        Some(self.choiceless(self.no_usage(), Some(event)))
+    }
+
     /// The first chunk of a choice, if there is one before its text.
     pub(crate) fn opening(&self, index: u32) -> Option<Chunk> {
         match self.form.endpoint {
@@ -70,14 +80,29 @@ impl Answer {
     }
 
     /// The last chunk of all, if the client asked for it.
-    pub(crate) fn usage(&self, usage: Usage) -> Option<Chunk> {
-        let usage = self.form.usage_in_chunks.then_some(Some(Some(usage)))?;
-        Some(match self.form.endpoint {
-            Endpoint::Chat => Chunk::Chat(ChatChunk { head: self.chat_head(), choices: Vec::new(), usage }),
-            Endpoint::Completions => {
-                Chunk::Completion(CompletionAnswer { head: self.head.clone(), choices: Vec::new(), usage })
+    pub(crate) fn usage(&self, prompt_tokens: usize, drawn: Drawn) -> Option<Chunk> {
+        let usage = self.form.usage_in_chunks.then(|| Usage::new(prompt_tokens, drawn))?;
+        let mut chunk = self.choiceless(Some(Some(usage)), None);
+        // Open WebUI adds up the chunks that have one or the other.
+        let (Chunk::Chat(ChatChunk { timings, .. }) | Chunk::Completion(CompletionAnswer { timings, .. })) = &mut chunk;
+        *timings = Some(Timings::new(prompt_tokens, drawn));
+        Some(chunk)
+    }
+
+    /// A chunk that is about the whole answer.
+    fn choiceless(&self, usage: Option<Option<Usage>>, event: Option<StatusEvent>) -> Chunk {
+        match self.form.endpoint {
+            Endpoint::Chat => {
+                Chunk::Chat(ChatChunk { head: self.chat_head(), choices: Vec::new(), usage, timings: None, event })
             }
-        })
+            Endpoint::Completions => Chunk::Completion(CompletionAnswer {
+                head: self.head.clone(),
+                choices: Vec::new(),
+                usage,
+                timings: None,
+                event,
+            }),
+        }
     }
 
     fn chat_chunk(
@@ -89,7 +114,7 @@ impl Answer {
     ) -> Chunk {
         let logprobs = (!found.is_empty()).then(|| logprobs::chat(&self.tokenizer, found));
         let choices = vec![ChatDelta { index, delta, logprobs, finish_reason }];
-        Chunk::Chat(ChatChunk { head: self.chat_head(), choices, usage: self.no_usage() })
+        Chunk::Chat(ChatChunk { head: self.chat_head(), choices, usage: self.no_usage(), timings: None, event: None })
     }
 
     fn text_chunk(
@@ -100,7 +125,13 @@ impl Answer {
         finish_reason: Option<FinishReason>,
     ) -> Chunk {
         let choices = vec![CompletionChoice { index, text, logprobs, finish_reason, prompt_logprobs: None }];
-        Chunk::Completion(CompletionAnswer { head: self.head.clone(), choices, usage: self.no_usage() })
+        Chunk::Completion(CompletionAnswer {
+            head: self.head.clone(),
+            choices,
+            usage: self.no_usage(),
+            timings: None,
+            event: None,
+        })
     }
 
     fn chat_head(&self) -> Head {
@@ -126,13 +157,13 @@ mod tests {
 
     #[test]
     fn chunks_carry_a_null_usage_only_if_it_was_asked_for() {
-        let usage = Usage::new(3, Drawn { completion_tokens: 2, cached_tokens: 1 });
+        let drawn = Drawn { completion_tokens: 2, cached_tokens: 1, ..Drawn::default() };
         let mut with = answer(Endpoint::Completions, true, Logprobs::default());
         assert_eq!(json(with.text(0, "a".into(), &[])).get("usage"), Some(&Value::Null));
-        assert_eq!(json(with.usage(usage.clone()))["choices"], json!([]));
+        assert_eq!(json(with.usage(3, drawn))["choices"], json!([]));
         let mut without = answer(Endpoint::Completions, false, Logprobs::default());
         assert_eq!(json(without.text(0, "a".into(), &[])).get("usage"), None);
-        assert!(without.usage(usage).is_none());
+        assert!(without.usage(3, drawn).is_none());
     }
 
     #[test]
@@ -155,6 +186,17 @@ mod tests {
         }
         assert_eq!(text, "Hi!ab");
         assert_eq!(offsets[prompt.len()..], [json!(3), json!(4)]);
+    }
+
+    #[test]
+    fn a_stream_may_begin_with_how_it_is_steered() {
+        let mut answer = answer(Endpoint::Chat, true, Logprobs::default());
+        assert!(answer.status().is_none());
+        answer.form.status = Some("sea ×6".into());
+        let chunk = json(answer.status());
+        assert_eq!((&chunk["choices"], &chunk["usage"]), (&json!([]), &Value::Null));
+        let data = json!({ "description": "steering: sea ×6", "done": true });
+        assert_eq!(chunk["event"], json!({ "type": "status", "data": data }));
     }
 
     #[test]

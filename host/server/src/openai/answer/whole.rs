@@ -6,6 +6,7 @@ use super::{
         generation::{Choice, Outcome},
         logprobs::{self, CompletionLogprobs, PromptLogprobs},
         objects::{ChatAnswer, ChatChoice, ChatMessage, CompletionAnswer, CompletionChoice, Usage},
+        timings::Timings,
     },
     Answer, Endpoint,
 };
@@ -21,8 +22,9 @@ pub(crate) enum Whole {
 
 impl Answer {
     /// The answer in one piece.
-    pub(crate) fn whole(mut self, outcome: Outcome, usage: Usage) -> Whole {
-        let Outcome { choices, prompts, .. } = outcome;
+    pub(crate) fn whole(mut self, outcome: Outcome, prompt_tokens: usize) -> Whole {
+        let Outcome { choices, prompts, drawn } = outcome;
+        let (usage, timings) = (Usage::new(prompt_tokens, drawn), Some(Timings::new(prompt_tokens, drawn)));
         let mut prompt_logprobs: Vec<_> = prompts.iter().map(|found| self.prompt_logprobs(found)).collect();
         let choices = (0..).zip(choices);
         match self.form.endpoint {
@@ -30,7 +32,7 @@ impl Answer {
                 let choices = choices.map(|(index, choice)| self.chat_choice(index, choice)).collect();
                 // A chat is one prompt.
                 let prompt_logprobs = prompt_logprobs.pop().flatten();
-                Whole::Chat(ChatAnswer { head: self.head, choices, usage, prompt_logprobs })
+                Whole::Chat(ChatAnswer { head: self.head, choices, usage, timings, prompt_logprobs })
             }
             Endpoint::Completions => {
                 let choice = |(index, choice): (u32, Choice)| {
@@ -39,7 +41,13 @@ impl Answer {
                     CompletionChoice { prompt_logprobs: prompt_logprobs[prompt].clone(), ..begun }
                 };
                 let choices = choices.map(choice).collect();
-                Whole::Completion(CompletionAnswer { head: self.head, choices, usage: Some(Some(usage)) })
+                Whole::Completion(CompletionAnswer {
+                    head: self.head,
+                    choices,
+                    usage: Some(Some(usage)),
+                    timings,
+                    event: None,
+                })
             }
         }
     }
@@ -85,16 +93,16 @@ mod tests {
         *,
     };
 
-    fn usage() -> Usage {
-        Usage::new(3, Drawn { completion_tokens: 2, cached_tokens: 1 })
-    }
-
     /// Two choices, of which the second has no token.
     fn outcome(answer: &Answer, text: &str) -> Outcome {
         let choice =
             |text: &str| Choice { text: text.into(), reason: FinishReason::Stop, logprobs: answer.found(text, -0.5) };
         let prompts = vec![answer.found("Hi!", -2.0)[1..].to_vec()];
-        Outcome { choices: vec![choice(text), choice("")], prompts, drawn: Drawn::default() }
+        Outcome {
+            choices: vec![choice(text), choice("")],
+            prompts,
+            drawn: Drawn { completion_tokens: 2, cached_tokens: 1, ..Drawn::default() },
+        }
     }
 
     #[test]
@@ -109,7 +117,10 @@ mod tests {
                 "finish_reason": "stop",
             })
         };
+        let mut json = json(answer.whole(outcome, 3));
+        assert_eq!(json["timings"].take()["prompt_n"], 2);
         let expected = json!({
+            "timings": null,
             "id": "id-1", "object": "chat.completion", "created": 7, "model": "demo", "system_fingerprint": "fp_1",
             "choices": [choice(0, "Hi"), choice(1, "")],
             "usage": {
@@ -118,14 +129,14 @@ mod tests {
                 "completion_tokens_details": { "reasoning_tokens": 0 },
             },
         });
-        assert_eq!(json(answer.whole(outcome, usage())), expected);
+        assert_eq!(json, expected);
     }
 
     #[test]
     fn a_chat_tells_the_logprobs_of_its_prompt_beside_its_choices() {
         let answer = answer(Endpoint::Chat, false, Logprobs { answer: Some(1), prompt: Some(0), echo: false });
         let (outcome, tokens) = (outcome(&answer, "!"), answer.found("Hi!", 0.0).len());
-        let json = json(answer.whole(outcome, usage()));
+        let json = json(answer.whole(outcome, 3));
         let told = json!({"token": "!", "logprob": -0.5, "bytes": [33]});
         let content = json!([{
             "token": "!", "logprob": -0.5, "bytes": [33], "top_logprobs": [told],
@@ -140,7 +151,7 @@ mod tests {
     fn an_echo_puts_the_prompt_before_every_choice() {
         let answer = answer(Endpoint::Completions, false, Logprobs { answer: Some(0), prompt: None, echo: true });
         let (outcome, tokens) = (outcome(&answer, "!!"), answer.found("Hi!", 0.0).len());
-        let json = json(answer.whole(outcome, usage()));
+        let json = json(answer.whole(outcome, 3));
         let (first, second) = (&json["choices"][0], &json["choices"][1]);
         assert_eq!((&first["text"], &second["text"]), (&json!("Hi!!!"), &json!("Hi!")));
         let length = |choice: &serde_json::Value, name: &str| choice["logprobs"][name].as_array().map(Vec::len);

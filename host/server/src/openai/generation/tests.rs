@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use millm_engine::Captured;
 use tokio::sync::mpsc;
 
@@ -7,8 +9,13 @@ fn text(choice: u32, text: &str) -> Event {
     Event::Text { choice, text: text.into(), logprobs: Vec::new() }
 }
 
+fn longest(drawing: u64) -> Times {
+    Times { drawing: Duration::from_millis(drawing), ..Times::default() }
+}
+
 fn finished(choice: u32, completion_tokens: usize) -> Event {
-    Event::Finished { choice, reason: FinishReason::Length, completion_tokens, cached_tokens: 4 }
+    let times = longest(completion_tokens as u64);
+    Event::Finished { choice, reason: FinishReason::Length, completion_tokens, cached_tokens: 4, times }
 }
 
 fn generation(prompts: &[&[Event]], choices: u32, steered: bool) -> Generation {
@@ -28,7 +35,7 @@ async fn choice_k_of_prompt_p_has_the_index_p_n_plus_k() {
     let texts: Vec<&str> = choices.iter().map(|choice| choice.text.as_str()).collect();
     assert_eq!(texts, ["a", "b", "cd", ""]);
     // Two prompts, each counted once.
-    assert_eq!(drawn, Drawn { completion_tokens: 14, cached_tokens: 8 });
+    assert_eq!(drawn, Drawn { completion_tokens: 14, cached_tokens: 8, choices: 4, times: longest(5) });
 }
 
 #[tokio::test]
@@ -52,7 +59,10 @@ async fn logprobs_are_of_their_choice_and_their_prompt() {
 async fn done_is_the_last_word() {
     let mut generation = generation(&[&[finished(0, 1)]], 1, false);
     assert!(matches!(generation.next().await, Some(Ok(Progress::Finished { index: 0, .. }))));
-    assert_eq!(generation.next().await, Some(Ok(Progress::Done(Drawn { completion_tokens: 1, cached_tokens: 4 }))));
+    assert_eq!(
+        generation.next().await,
+        Some(Ok(Progress::Done(Drawn { completion_tokens: 1, cached_tokens: 4, choices: 1, times: longest(1) })))
+    );
     assert_eq!(generation.next().await, None);
 }
 

@@ -8,7 +8,13 @@ use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{api::parameters, app::App, error::ApiError, models::Models, openapi::described::ModelName};
+use crate::{
+    api::parameters,
+    app::App,
+    error::ApiError,
+    models::{Models, Named},
+    openapi::described::ModelName,
+};
 
 /// What a model's folder says of its tokenizer, under the names of `tokenizer_config.json`.
 #[derive(Debug, Serialize, ToSchema)]
@@ -39,7 +45,7 @@ pub(crate) async fn show(State(app): State<App>, RawQuery(query): RawQuery) -> R
     let parameters = parameters(query.as_deref(), &["model"])?;
     let id = parameters.last().map(|(_, id)| percent_decode_str(id).decode_utf8_lossy().into_owned());
     let read = move |models: &Models| {
-        let model = models.named_or_only(id.clone())?;
+        let Named { model, .. } = models.named_or_only(id.clone())?;
         let token = |name| model.text.tokenizer.special_tokens().get(name).map(str::to_owned);
         Ok(TokenizerInfo {
             bos_token: token("bos_token"),

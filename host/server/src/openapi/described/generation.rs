@@ -68,6 +68,12 @@ macro_rules! body {
             /// Only with `stream`.
             stream_options: Option<StreamOptions>,
             steering: Option<Steering>,
+            /// A vector whose name alone says how to steer, by which the answer is steered. Empty for none, whatever others say.
+            profile: Option<String>,
+            /// A factor for every strength, wherever it comes from; 1 by default.
+            steering_scale: Option<f64>,
+            /// Whether a stream begins with a chunk that says how it is steered, in its `event`. False by default.
+            steering_status: Option<bool>,
             /// How many of the most probable tokens are told at each token of the prompt, besides that; not with `stream`.
             #[schema(minimum = 0, maximum = 20)]
             prompt_logprobs: Option<u32>,
@@ -183,18 +189,20 @@ struct StreamOptions {
 pub(super) struct Steering {
     #[schema(max_items = 256)]
     vectors: Option<Vec<SteeringVector>>,
+    /// A factor for every strength; 1 by default.
+    scale: Option<f64>,
 }
 
 /// A vector to add, either by its name or by its values.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 struct SteeringVector {
-    /// Where it is added, such as `blocks.3.hook_resid_post`.
-    hook_point: String,
+    /// Where it is added, such as `blocks.3.hook_resid_post`. May be left out of a vector whose file says it.
+    hook_point: Option<String>,
     /// A vector of the model.
     name: Option<String>,
     /// As many as the hook point is wide.
     values: Option<Vec<f32>>,
-    /// A factor; 1 by default.
+    /// A factor; 1 by default, or what the file says if `hook_point` is left to it too.
     strength: Option<f64>,
 }

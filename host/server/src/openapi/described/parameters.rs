@@ -42,6 +42,18 @@ pub(crate) struct RequestIdParameter {
     id: String,
 }
 
+/// Who else may say how an answer is steered.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub(crate) struct Steerers {
+    /// The profile to steer by, unless the body says how
+    #[param(rename = "X-Millm-Profile")]
+    profile: Option<String>,
+    /// Unless empty, only the body steers: what a client does for itself, such as finding a title
+    #[param(rename = "X-Millm-Task")]
+    task: Option<String>,
+}
+
 /// How long a client waits.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -34,6 +34,10 @@ macro_rules! body {
             chat_template_kwargs: Option<HashMap<String, Value>>,
             positions: Option<Positions>,
             steering: Option<Steering>,
+            /// A vector whose name alone says how to steer. Empty for none, whatever `model` says.
+            profile: Option<String>,
+            /// A factor for every strength; 1 by default.
+            steering_scale: Option<f64>,
             $($own)*
         }
     };
