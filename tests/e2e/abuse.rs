@@ -1,6 +1,7 @@
 //! What clients that leave, or ask for much, cost others.
 
 use std::{
+    ffi::OsStr,
     io::Write,
     net::TcpStream,
     path::Path,
@@ -11,6 +12,7 @@ use std::{
 
 use millm_tests::{
     Server,
+    command::with_program,
     folders::{copy_files, demo_model},
 };
 use safetensors::{
@@ -135,4 +137,24 @@ fn a_file_of_many_tensors_does_not_hold_up_connections() {
         }
         assert!(worst < limit, "{worst:?} of {limit:?}");
     });
+}
+
+#[test]
+fn those_who_connect_and_say_nothing_keep_nobody_out() {
+    // As a shell allows it by default, less than what is about to come.
+    let limit = OsStr::new("--nofile=256:4096");
+    let server = Server::start_with(|command| {
+        *command = with_program(command, "prlimit", &[limit, command.get_program()]);
+        command
+    });
+    let address = server.base().trim_start_matches("http://").to_owned();
+    let silent: Vec<TcpStream> = (0..600).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    // Some say a part of what they want.
+    for mut stream in silent.iter().step_by(3) {
+        stream.write_all(b"POST /v1/completions HTTP/1.1\r\nhost: a\r\ncontent-le").unwrap();
+    }
+    let waited = wait(&server, "demo");
+    assert!(waited < LIMIT, "{waited:?}");
+    drop(silent);
+    server.stop();
 }

@@ -25,6 +25,7 @@ mod readme;
 mod refusals;
 mod requests;
 mod restarts;
+mod router;
 mod sampling;
 mod startup;
 mod steering;

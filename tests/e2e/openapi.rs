@@ -4,7 +4,7 @@ mod contract;
 mod errors;
 mod requests;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, thread, time::Duration};
 
 use millm_tests::{Reply, Server, copies::Copies};
 use serde_json::{Value, json};
@@ -54,6 +54,16 @@ fn every_operation_answers_what_the_document_says() {
     check("getOpenAiModel", server.get("/v1/models/org/other"));
     let unload = check("unloadModel", server.post(&format!("{copy}/unload?wait=60"), &json!({"grace_seconds": 1})));
     check("listOpenAiModels", server.get("/v1/models"));
+    check("listRouterModels", server.get("/models"));
+    let other = json!({"model": "org/other"});
+    check("loadRouterModel", server.post("/models/load", &other));
+    server.must_load("org/other");
+    check("unloadRouterModel", server.post("/models/unload", &other));
+    while server.model("org/other")["status"] != "ready" {
+        thread::sleep(Duration::from_millis(20));
+    }
+    check("removeRouterModel", server.delete("/models?model=org%2Fother"));
+    server.must_register(&copies.path().join("other"), "org/other");
     check("removeModel", server.delete(copy));
 
     check("listOperations", server.get("/api/operations?limit=1&status=succeeded&kind=model.unload"));
@@ -112,6 +122,9 @@ fn every_operation_answers_what_the_document_says() {
     check("applyTemplate", server.post("/apply-template", &chat("Hello")));
     check("getTokenizerInfo", server.get("/tokenizer_info?model=demo"));
 
+    let event = server.events("/models/sse").next().unwrap();
+    contract.check_chunk("followRouterModels", &event);
+    answered.insert("followRouterModels");
     let operations: BTreeSet<&str> = contract.operations().into_iter().collect();
     assert_eq!(answered, operations);
 }

@@ -123,12 +123,27 @@ impl Client {
         let mut body = body.clone();
         body["stream"] = true.into();
         let request = self.agent.post(format!("{}{path}", self.base)).header("content-type", "application/json");
-        let response = request.send(body.to_string().as_bytes()).expect("the server answers");
+        Stream::of(request.send(body.to_string().as_bytes()))
+    }
+
+    /// `GET path`, which answers with events until the server ends or breaks off.
+    ///
+    /// # Panics
+    ///
+    /// If the answer is not a stream.
+    pub fn events(&self, path: &str) -> Stream {
+        Stream::of(self.agent.get(format!("{}{path}", self.base)).call())
+    }
+}
+
+impl Stream {
+    fn of(response: Result<http::Response<Body>, ureq::Error>) -> Self {
+        let response = response.expect("the server answers");
         assert_eq!(response.status(), 200);
         let content_type = response.headers()["content-type"].to_str().unwrap_or_default().to_owned();
         assert!(content_type.starts_with("text/event-stream"), "{content_type}");
         let reader = response.into_body().into_reader();
-        Stream { lines: BufReader::new(reader).lines(), done: false }
+        Self { lines: BufReader::new(reader).lines(), done: false }
     }
 }
 

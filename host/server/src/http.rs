@@ -4,6 +4,7 @@ mod auth;
 mod body;
 mod by;
 mod caller;
+mod connections;
 mod exchange;
 mod id;
 mod origin;
@@ -15,6 +16,7 @@ pub(crate) use self::{
     body::{JsonBody, MaybeJson},
     by::By,
     caller::{Caller, RequestTimeout},
+    connections::{allow_many, answer},
     exchange::frame,
     id::unique_id,
     origin::{is_foreign, refuse_foreign},

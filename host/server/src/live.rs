@@ -51,6 +51,7 @@ use axum::{
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
+use futures_util::{Stream, stream};
 use serde_json::Value;
 use socketioxide::{ParserConfig, SocketIo};
 use tokio::{select, sync::watch, time::timeout};
@@ -126,6 +127,19 @@ impl Live {
     /// more.
     pub(crate) fn plugin(&self, plugin: Value) {
         self.system.publish(&kind::PLUGIN, plugin);
+    }
+
+    /// Something every time a model or a plugin may have changed, until the host closes.
+    pub(crate) fn changes(&self) -> impl Stream<Item = ()> + use<> {
+        let receivers = (self.system.changes(), self.closed.subscribe());
+        stream::unfold(receivers, |(mut news, mut closed)| async move {
+            let changed = select! {
+                biased;
+                _ = closed.wait_for(|closed| *closed) => return None,
+                changed = news.changed() => changed,
+            };
+            changed.ok().map(|()| ((), (news, closed)))
+        })
     }
 
     /// What somebody who connects to `/system` now is told, without metrics.

@@ -20,6 +20,7 @@ pub(crate) mod models;
 mod objects;
 mod output;
 pub(crate) mod prompt;
+pub(crate) mod router;
 mod sampling;
 pub(crate) mod steering;
 mod stream;

@@ -45,6 +45,11 @@ const URL: &str = "/api/openapi.json";
     paths(
         v1::models::list,
         v1::models::retrieve,
+        v1::router::list,
+        v1::router::load,
+        v1::router::unload,
+        v1::router::remove,
+        v1::router::events,
         v1::chat::create,
         v1::completions::create,
         v1::tokenization::tokenize::create,

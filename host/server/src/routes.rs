@@ -43,6 +43,16 @@ fn tokens() -> Vec<Route> {
     ]
 }
 
+/// What is at the root for clients of llama.cpp's router.
+fn router_of_models() -> Vec<Route> {
+    vec![
+        ("/models", get(openai::router::list).delete(openai::router::remove)),
+        ("/models/load", post(openai::router::load)),
+        ("/models/unload", post(openai::router::unload)),
+        ("/models/sse", get(openai::router::events)),
+    ]
+}
+
 /// What is under `/api`.
 fn api() -> Vec<Route> {
     vec![
@@ -91,7 +101,7 @@ pub(crate) fn router(app: App) -> Router {
     let live = app.live.routes();
     let key = from_fn_with_state(app.api_key.clone(), http::require_key);
     routed(open())
-        .merge(routed(tokens()).layer(key.clone()))
+        .merge(routed(tokens()).merge(routed(router_of_models())).layer(key.clone()))
         .nest("/v1", routed(v1()).merge(routed(tokens())).layer(key.clone()))
         .nest("/api", routed(api()).layer(key))
         // Whoever opens it in a browser could not send a key.

@@ -1,12 +1,6 @@
 //! Serving until a signal, and what happens to running requests then.
 
-use std::{
-    convert::Infallible,
-    future::{IntoFuture, pending},
-    io,
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{convert::Infallible, future::pending, io, time::Duration};
 
 use axum::{Router, serve::ListenerExt};
 use tokio::{
@@ -18,7 +12,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::app::App;
+use crate::{app::App, http};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,17 +52,13 @@ pub(crate) async fn serve(
         // Dropping the sender means the same as sending.
         let _ = stopped.await;
     };
-    let mut server = tokio::spawn(
-        axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
-            .with_graceful_shutdown(until)
-            .into_future(),
-    );
+    let mut server = tokio::spawn(http::answer(listener, router, until));
     let begun = async {
         begin.await?;
         pending::<anyhow::Result<Infallible>>().await
     };
     select! {
-        ended = &mut server => return Ok(ended?.map(|()| Ending::Orderly)?),
+        ended = &mut server => return Ok(ended.map(|()| Ending::Orderly)?),
         Err(error) = begun => return Err(error),
         () = signals.next() => {}
     }
@@ -81,7 +71,7 @@ pub(crate) async fn serve(
     let engines = spawn_blocking(move || models.shutdown(grace));
     app.live.close().await;
     let all = async {
-        (&mut server).await??;
+        (&mut server).await?;
         Ok(engines.await?)
     };
     select! {

@@ -26,7 +26,7 @@ use crate::{
     bench,
     cli::{Cli, Command, Serve},
     error::ApiError,
-    http::RequestTimeout,
+    http::{self, RequestTimeout},
     live::Live,
     logging,
     models::{self, KvLimits, Limits, Loading, Located, Models},
@@ -63,6 +63,7 @@ fn serve_models(arguments: Serve) -> anyhow::Result<()> {
     let Serve { config, options } = arguments;
     let settings = Settings::resolve(config, options)?;
     logging::init(settings.log_format, LevelFilter::INFO);
+    http::allow_many();
     if let Some(file) = &settings.file {
         tracing::info!(file = %file.display(), "settings read");
     }

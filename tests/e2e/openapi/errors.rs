@@ -9,7 +9,8 @@ use super::{CAPTURE, LENS, RESID, capture, contract::Contract};
 use crate::{CHAT, COMPLETIONS, absurd_steering, chat, completion, with};
 
 /// What is met when a host, its store or a plugin is in trouble or busy, which other tests bring about.
-const ELSEWHERE: [&str; 21] = [
+const ELSEWHERE: [&str; 22] = [
+    "body_timeout",
     "captures_busy",
     "foreign_origin",
     "insufficient_memory",
@@ -60,6 +61,18 @@ fn errors_are_those_that_the_document_lists() {
         failed(operation, 404, server.post(&nobody(path), &nothing));
     }
     server.must_register(&copies.add("idle"), "idle");
+    for (operation, path) in [("loadRouterModel", "/models/load"), ("unloadRouterModel", "/models/unload")] {
+        failed(operation, 404, server.post(path, &json!({"model": "nobody"})));
+        failed(operation, 400, server.post(path, &json!({"model": 5})));
+        failed(operation, 400, server.post(path, &nothing));
+        failed(operation, 400, server.post_bytes(path, "application/json", b"{"));
+        failed(operation, 413, server.post_bytes(path, "application/json", &vec![b' '; 17 << 20]));
+    }
+    failed("unloadRouterModel", 400, server.post("/models/unload", &json!({"model": "idle"})));
+    failed("removeRouterModel", 404, server.delete("/models?model=nobody"));
+    failed("removeRouterModel", 409, server.delete("/models?model=demo"));
+    failed("removeRouterModel", 400, server.delete("/models"));
+    failed("removeRouterModel", 400, server.delete("/models?module=demo"));
     for (operation, path) in [("unloadModel", "/unload"), ("lockModel", "/lock")] {
         failed(operation, 400, server.post(&format!("/api/models/idle{path}"), &nothing));
     }

@@ -37,6 +37,9 @@ const TEMPLATE: &[&str] = &["tokenize", "applyTemplate"];
 const READ: &[&str] = &["capture", "logitLens"];
 /// Those of the management that take a body.
 const TOLD: &[&str] = &["createModel", "loadModel", "unloadModel", "trustPlugin"];
+/// Those of the router that take a body; then all that change something.
+const ROUTER: &[&str] = &["loadRouterModel", "unloadRouterModel"];
+const ROUTED: &[&str] = &["loadRouterModel", "unloadRouterModel", "removeRouterModel"];
 /// Those about one model.
 const MODEL: &[&str] =
     &["getModel", "getOpenAiModel", "removeModel", "loadModel", "unloadModel", "lockModel", "unlockModel"];
@@ -101,14 +104,15 @@ macro_rules! kinds {
 
 kinds! {
     // The body as a whole. OpenAI has no code for one that is no JSON.
-    InvalidBody: row(S::BAD_REQUEST, "invalid_request_error", None, Retry::AsStatusSays, &[TOLD, GENERATE, READ, TOKENS_OF]);
-    RequestTooLarge: refused(S::PAYLOAD_TOO_LARGE, "request_too_large", &[TOLD, GENERATE, READ, TOKENS_OF]);
+    InvalidBody: row(S::BAD_REQUEST, "invalid_request_error", None, Retry::AsStatusSays, &[TOLD, GENERATE, READ, TOKENS_OF, ROUTER]);
+    RequestTooLarge: refused(S::PAYLOAD_TOO_LARGE, "request_too_large", &[TOLD, GENERATE, READ, TOKENS_OF, ROUTER]);
+    BodyTimeout: refused(S::REQUEST_TIMEOUT, "body_timeout", &[TOLD, GENERATE, READ, TOKENS_OF, ROUTER]);
     // Single parameters.
-    MissingParameter: bad("missing_required_parameter", &[&["createModel", "trustPlugin"], GENERATE, READ, TOKENS]);
-    UnknownParameter: bad("unknown_parameter", &[TOLD, &["listOperations", "getOperation"], GENERATE, READ, TOKENS]);
+    MissingParameter: bad("missing_required_parameter", &[&["createModel", "trustPlugin"], GENERATE, READ, TOKENS, ROUTED]);
+    UnknownParameter: bad("unknown_parameter", &[TOLD, &["listOperations", "getOperation"], GENERATE, READ, TOKENS, &["removeRouterModel"]]);
     UnsupportedParameter: bad("unsupported_parameter", &[GENERATE]);
     UnsupportedValue: bad("unsupported_value", &[&["createModel"], GENERATE, READ, TEMPLATE]);
-    InvalidType: bad("invalid_type", &[TOLD, GENERATE, READ, TOKENS_OF]);
+    InvalidType: bad("invalid_type", &[TOLD, GENERATE, READ, TOKENS_OF, ROUTER]);
     InvalidValue: bad(
         "invalid_value",
         &[&["createModel", "loadModel", "unloadModel", "listOperations", "getOperation"], GENERATE, READ, TOKENS_OF]
@@ -141,7 +145,7 @@ kinds! {
     // Who and where. Any operation with a key can answer the first, any that changes something the second.
     InvalidApiKey: refused(S::UNAUTHORIZED, "invalid_api_key", &[]);
     ForeignOrigin: refused(S::FORBIDDEN, "foreign_origin", &[]);
-    ModelNotFound: refused(S::NOT_FOUND, "model_not_found", &[MODEL, INSIDE, GENERATE, READ, TOKENS]);
+    ModelNotFound: refused(S::NOT_FOUND, "model_not_found", &[MODEL, INSIDE, GENERATE, READ, TOKENS, ROUTED]);
     OperationNotFound: refused(S::NOT_FOUND, "operation_not_found", &[&["getOperation", "cancelOperation"]]);
     PluginNotFound: refused(S::NOT_FOUND, "plugin_not_found", &[&["getPlugin", "disablePlugin"], ADMIT]);
     RequestNotFound: refused(S::NOT_FOUND, "request_not_found", &[&["cancelRequest"]]);
@@ -152,13 +156,13 @@ kinds! {
     InvalidLocalPath: bad("invalid_local_path", &[&["createModel"]]);
     ModelAlreadyExists: refused(S::CONFLICT, "model_already_exists", &[&["createModel"]]);
     ModelAlreadyLoaded: bad("model_already_loaded", &[&["loadModel"]]);
-    ModelNotLoaded: bad("model_not_loaded", &[&["unloadModel", "lockModel"], INSIDE]);
-    ModelBusy: refused(S::CONFLICT, "model_busy", &[&["removeModel", "loadModel", "unloadModel"], GENERATE, READ, TOKENS]);
-    ModelLocked: refused(S::CONFLICT, "model_locked", &[&["removeModel", "unloadModel"]]);
+    ModelNotLoaded: bad("model_not_loaded", &[&["unloadModel", "lockModel"], INSIDE, &["unloadRouterModel"]]);
+    ModelBusy: refused(S::CONFLICT, "model_busy", &[&["removeModel", "loadModel", "unloadModel"], GENERATE, READ, TOKENS, ROUTED]);
+    ModelLocked: refused(S::CONFLICT, "model_locked", &[&["removeModel", "unloadModel"], &["unloadRouterModel", "removeRouterModel"]]);
     // Told of an operation and of its model.
     ModelLoadFailed: failed(S::INTERNAL_SERVER_ERROR, "model_load_failed", Retry::Never, &[]);
     InsufficientMemory:
-        failed(S::INSUFFICIENT_STORAGE, "insufficient_memory", Retry::Never, &[&["loadModel"], GENERATE, READ, TOKENS]);
+        failed(S::INSUFFICIENT_STORAGE, "insufficient_memory", Retry::Never, &[&["loadModel"], GENERATE, READ, TOKENS, &["loadRouterModel"]]);
     OperationNotCancellable: refused(S::CONFLICT, "operation_not_cancellable", &[&["cancelOperation"]]);
     // How an operation's work ends; its status says it.
     OperationCancelled: failed(S::SERVICE_UNAVAILABLE, "operation_cancelled", Retry::Never, &[]);
@@ -167,8 +171,8 @@ kinds! {
     // The host.
     Starting: failed(S::SERVICE_UNAVAILABLE, "starting", Retry::After(1), &[GENERATE, READ, TOKENS]);
     ModelUnavailable: failed(S::SERVICE_UNAVAILABLE, "model_not_loaded", Retry::Never, &[GENERATE, READ, TOKENS]);
-    StoreUnavailable: failed(S::SERVICE_UNAVAILABLE, "store_unavailable", Retry::After(1), &[CHANGE, LOOK, GENERATE, READ, TOKENS]);
-    StoreFull: failed(S::INSUFFICIENT_STORAGE, "store_full", Retry::Never, &[CHANGE, GENERATE, READ, TOKENS]);
+    StoreUnavailable: failed(S::SERVICE_UNAVAILABLE, "store_unavailable", Retry::After(1), &[CHANGE, LOOK, GENERATE, READ, TOKENS, ROUTED]);
+    StoreFull: failed(S::INSUFFICIENT_STORAGE, "store_full", Retry::Never, &[CHANGE, GENERATE, READ, TOKENS, ROUTED]);
     QueueFull: busy("queue_full", &[GENERATE, READ, &["getCertificate"]]);
     CapturesBusy: busy("captures_busy", &[GENERATE, READ]);
     // Told to whoever waits for what somebody has cancelled.

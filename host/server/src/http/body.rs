@@ -1,11 +1,12 @@
 //! Request bodies: JSON of a bounded size.
 
 use axum::{
-    body::{Bytes, HttpBody},
+    body::{Body, Bytes, HttpBody},
     extract::{FromRequest, Request},
     http::{HeaderMap, header},
 };
 use futures_util::StreamExt;
+use tokio::time::{Duration, Instant, timeout_at};
 
 use crate::{
     error::{ApiError, Kind},
@@ -18,6 +19,11 @@ pub(crate) struct JsonBody(pub(crate) Bytes);
 
 /// Long chats of megabytes exist; nothing a model's context takes is larger.
 const MAX_BYTES: usize = 16 << 20;
+
+/// How long a client may take to begin with its body.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Bytes that it has to send in a second from then on. Whoever sends one a second would hold a connection for months.
+const SLOWEST: usize = 1 << 10;
 
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = ApiError;
@@ -32,18 +38,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
         if body.size_hint().lower() > MAX_BYTES as u64 {
             return Err(too_large());
         }
-        let mut stream = body.into_data_stream();
-        let mut bytes = Vec::new();
-        while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(|error| {
-                ApiError::new(Kind::InvalidBody, format!("The body of the request could not be read: {error}."))
-            })?;
-            if bytes.len() + chunk.len() > MAX_BYTES {
-                return Err(too_large());
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        Ok(Self(bytes.into()))
+        collect(body, PATIENCE).await.map(Self)
     }
 }
 
@@ -71,6 +66,28 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
+/// The whole of `body`, which may take `patience` to begin, and no longer than one at the slowest pace.
+async fn collect(body: Body, patience: Duration) -> Result<Bytes, ApiError> {
+    let mut stream = body.into_data_stream();
+    let (begun, mut bytes) = (Instant::now(), Vec::new());
+    loop {
+        let due = begun + patience + Duration::from_secs((bytes.len() / SLOWEST) as u64);
+        let Some(chunk) = timeout_at(due, stream.next()).await.map_err(|_| too_slow())? else { break };
+        let chunk = chunk.map_err(|error| {
+            ApiError::new(Kind::InvalidBody, format!("The body of the request could not be read: {error}."))
+        })?;
+        if bytes.len() + chunk.len() > MAX_BYTES {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.into())
+}
+
+fn too_slow() -> ApiError {
+    ApiError::new(Kind::BodyTimeout, "The body of the request took too long to arrive.")
+}
+
 fn too_large() -> ApiError {
     let message = format!("The body of the request is larger than {} MiB.", MAX_BYTES >> 20);
     ApiError::new(Kind::RequestTooLarge, message)
@@ -80,7 +97,6 @@ fn too_large() -> ApiError {
 mod tests {
     use std::{convert::Infallible, iter};
 
-    use axum::body::Body;
     use futures_util::stream;
 
     use super::*;
@@ -107,6 +123,25 @@ mod tests {
             let read: Result<MaybeJson, ApiError> = MaybeJson::from_request(request, &()).await;
             assert_eq!(read.is_err_and(|error| error.kind == Kind::InvalidBody), refused, "{body}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_trickles_is_cut_off() {
+        // One byte every few milliseconds, for ever.
+        let trickle = || {
+            let bytes = stream::repeat_with(|| Ok::<_, Infallible>(Bytes::from_static(b" ")));
+            Body::from_stream(bytes.then(|byte| async {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                byte
+            }))
+        };
+        let patience = Duration::from_millis(100);
+        assert_eq!(collect(trickle(), patience).await.unwrap_err().kind, Kind::BodyTimeout);
+        let never = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
+        assert_eq!(collect(never, patience).await.unwrap_err().kind, Kind::BodyTimeout);
+        // What is there at once is no trickle.
+        let large = Body::from(vec![b' '; MAX_BYTES]);
+        assert_eq!(collect(large, Duration::ZERO).await.unwrap().len(), MAX_BYTES);
     }
 
     #[tokio::test]

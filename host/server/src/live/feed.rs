@@ -60,6 +60,11 @@ impl Feed {
         }
     }
 
+    /// Changes with every piece of news, from now on.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
+    }
+
     /// Adds a reader.
     pub(super) fn join(&self) -> Reader {
         let news = self.news.subscribe();

@@ -69,6 +69,16 @@ impl Models {
         Ok((view, Some(profile.to_owned())))
     }
 
+    /// The id of the model in `id`, in which a profile may be named that nobody knows.
+    ///
+    /// # Errors
+    ///
+    /// `ModelNotFound`.
+    pub(crate) fn base(&self, id: &str) -> Result<String, ApiError> {
+        let of_base = |error| id.rsplit_once('@').and_then(|(base, _)| self.view(base).ok()).ok_or(error);
+        self.view(id).or_else(of_base).map(|view| view.id)
+    }
+
     /// The model, if no other is loaded.
     fn only(&self) -> Option<Arc<Model>> {
         let entries = self.entries();

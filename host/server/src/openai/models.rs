@@ -1,5 +1,7 @@
 //! `GET /v1/models` and `GET /v1/models/{id}`.
 
+use std::iter;
+
 use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -8,7 +10,7 @@ use crate::{
     app::App,
     error::ApiError,
     http::Id,
-    models::{ModelStatus, ModelView},
+    models::{ModelStatus, ModelView, Models},
 };
 
 /// A list of models.
@@ -24,7 +26,7 @@ pub(crate) struct List {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OpenAiModel)]
 pub(crate) struct Model {
-    id: String,
+    pub(super) id: String,
     /// `model`.
     object: &'static str,
     /// Seconds since 1970.
@@ -62,10 +64,12 @@ struct Meta {
 #[schema(as = OpenAiModelStatus)]
 struct Status {
     value: Residence,
+    /// Whether the last load failed.
+    failed: bool,
 }
 
 /// Whether a model is in memory.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[schema(as = OpenAiModelState)]
 #[serde(rename_all = "snake_case")]
 enum Residence {
@@ -73,7 +77,6 @@ enum Residence {
     Loading,
     Loaded,
     Unloading,
-    Error,
 }
 
 /// All models, those too that are loaded when a request asks for them. After each, what it is called when it is steered by
@@ -83,12 +86,19 @@ enum Residence {
     responses((status = 200, body = List, description = "The models")),
 )]
 pub(crate) async fn list(State(app): State<App>) -> Json<List> {
-    let with_profiles = |view: ModelView| {
-        let profiles = view.loaded.iter().flat_map(|facts| facts.profiles.iter().cloned().map(Some));
-        let profiles = std::iter::once(None).chain(profiles).collect::<Vec<_>>();
-        profiles.into_iter().map(move |profile| Model::new(view.clone(), profile))
-    };
-    Json(List { object: "list", data: app.models.views().into_iter().flat_map(with_profiles).collect() })
+    Json(List::of(&app.models))
+}
+
+impl List {
+    /// Every model, and after each its profiles.
+    pub(super) fn of(models: &Models) -> Self {
+        let with_profiles = |view: ModelView| {
+            let profiles = view.loaded.iter().flat_map(|facts| facts.profiles.iter().cloned().map(Some));
+            let profiles = iter::once(None).chain(profiles).collect::<Vec<_>>();
+            profiles.into_iter().map(move |profile| Model::new(view.clone(), profile))
+        };
+        Self { object: "list", data: models.views().into_iter().flat_map(with_profiles).collect() }
+    }
 }
 
 /// One model. Its id may hold slashes, encoded or not.
@@ -102,13 +112,13 @@ pub(crate) async fn retrieve(State(app): State<App>, Id(id): Id) -> Result<Json<
 }
 
 impl Model {
-    fn new(view: ModelView, profile: Option<String>) -> Self {
+    /// The model of `view`, as it is steered by `profile`.
+    pub(super) fn new(view: ModelView, profile: Option<String>) -> Self {
         let value = match view.status {
-            ModelStatus::Ready => Residence::Unloaded,
+            ModelStatus::Ready | ModelStatus::Error => Residence::Unloaded,
             ModelStatus::Loading => Residence::Loading,
             ModelStatus::Loaded => Residence::Loaded,
             ModelStatus::Unloading => Residence::Unloading,
-            ModelStatus::Error => Residence::Error,
         };
         Self {
             id: profile.as_ref().map_or_else(|| view.id.clone(), |profile| format!("{}@{profile}", view.id)),
@@ -116,8 +126,18 @@ impl Model {
             created: view.created,
             owned_by: "millm",
             meta: view.loaded.map(|facts| Meta { n_ctx: facts.n_ctx, n_params: facts.n_params }),
-            status: Status { value },
+            status: Status { value, failed: view.status == ModelStatus::Error },
             millm: Steered { base_model: view.id, profile },
+        }
+    }
+
+    /// Whether it is in memory, in the word that the list has for it.
+    pub(super) fn status(&self) -> &'static str {
+        match self.status.value {
+            Residence::Unloaded => "unloaded",
+            Residence::Loading => "loading",
+            Residence::Loaded => "loaded",
+            Residence::Unloading => "unloading",
         }
     }
 }

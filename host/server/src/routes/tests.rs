@@ -186,7 +186,15 @@ async fn every_route_is_documented_and_nothing_else() {
     };
     let mut routes = BTreeSet::new();
     // Those about tokens are documented at the root, which is where most clients look; they are the same under /v1.
-    for path in [below("/v1", v1()), below("/api", api()), below("", open()), below("", tokens())].concat() {
+    for path in [
+        below("/v1", v1()),
+        below("/api", api()),
+        below("", open()),
+        below("", tokens()),
+        below("", router_of_models()),
+    ]
+    .concat()
+    {
         let request = Request::builder().method("BREW").uri(path.replace(['{', '}'], "")).body(Body::empty());
         let response = router.clone().oneshot(request.unwrap()).await.unwrap();
         assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");

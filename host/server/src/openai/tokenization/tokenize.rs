@@ -28,6 +28,8 @@ pub(crate) enum Tokenized {
 
 /// Tokens, and how many there may be.
 #[derive(Debug, Serialize, ToSchema)]
+// So that an answer has one shape only.
+#[serde(deny_unknown_fields)]
 pub(crate) struct Counted {
     count: usize,
     /// The longest sequence of the model.
@@ -40,6 +42,8 @@ pub(crate) struct Counted {
 
 /// Tokens.
 #[derive(Debug, Serialize, ToSchema)]
+// So that an answer has one shape only.
+#[serde(deny_unknown_fields)]
 pub(crate) struct Listed {
     tokens: Vec<Listing>,
 }

@@ -30,6 +30,13 @@ pub(crate) struct LoadBody {
     force: Option<bool>,
 }
 
+/// What to load or unload. Other members are ignored.
+#[derive(ToSchema)]
+pub(crate) struct RouterBody {
+    /// Id of the model.
+    model: String,
+}
+
 /// How to unload a model.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
