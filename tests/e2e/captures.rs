@@ -260,7 +260,7 @@ fn wrong_requests_are_named_and_harm_nobody() {
         (json!({"dtype": "float64"}), 400, "UNSUPPORTED_VALUE", "dtype"),
         (json!({"model": "nobody"}), 404, "MODEL_NOT_FOUND", "model"),
         (json!({"hookpoints": []}), 400, "UNKNOWN_PARAMETER", "hookpoints"),
-        (json!({"steering": {"vectors": [{}]}}), 400, "MISSING_REQUIRED_PARAMETER", "steering.vectors[0].hook_point"),
+        (json!({"steering": {"vectors": [{}]}}), 400, "MISSING_REQUIRED_PARAMETER", "steering.vectors[0].name"),
     ];
     for (change, status, code, param) in cases {
         let reply = server.post(CAPTURE, &with(&good, change.clone()));

@@ -20,6 +20,7 @@ mod operations;
 mod plugin_management;
 mod plugin_trust;
 mod plugins;
+mod prepend_bos;
 mod profiles;
 mod readme;
 mod refusals;

@@ -43,6 +43,8 @@ fn every_operation_answers_what_the_document_says() {
     let copy = "/api/models/org%2Fother";
     check("loadModel", server.post(&format!("{copy}/load?wait=60"), &Value::Null));
     check("getModel", server.get(copy));
+    let change = json!({"prepend_bos": "never"});
+    check("changeModel", server.attempt("PATCH", copy, Some(&change)).unwrap());
     check("lockModel", server.post(&format!("{copy}/lock"), &nothing));
     check("unlockModel", server.post(&format!("{copy}/unlock"), &nothing));
     let unverified = server.get(&format!("{copy}/certificate"));

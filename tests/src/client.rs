@@ -93,6 +93,9 @@ impl Client {
             ("POST", Some(body)) => {
                 self.agent.post(uri).header("content-type", "application/json").send(body.to_string().as_bytes())
             }
+            ("PATCH", Some(body)) => {
+                self.agent.patch(uri).header("content-type", "application/json").send(body.to_string().as_bytes())
+            }
             ("POST", None) => self.agent.post(uri).send_empty(),
             ("DELETE", _) => self.agent.delete(uri).call(),
             _ => self.agent.get(uri).call(),

@@ -62,6 +62,7 @@ const URL: &str = "/api/openapi.json";
         api::models::list,
         api::models::show,
         api::models::create,
+        api::models::change,
         api::models::remove,
         api::models::load,
         api::models::unload,

@@ -58,7 +58,7 @@ fn api() -> Vec<Route> {
     vec![
         ("/health", get(api::health::show)),
         ("/models", get(api::models::list).post(api::models::create)),
-        ("/models/{id}", get(api::models::show).delete(api::models::remove)),
+        ("/models/{id}", get(api::models::show).patch(api::models::change).delete(api::models::remove)),
         ("/models/{id}/load", post(api::models::load)),
         ("/models/{id}/unload", post(api::models::unload)),
         ("/models/{id}/lock", post(api::models::lock)),

@@ -11,7 +11,8 @@
 //! * `store`: opening it, and what it is made of: `readers` and one `writer`, whose transactions are `writing`
 //! * `connection`, `host_lock`, `migrations`: what happens to a connection before it is used
 //! * `change`: a transaction on behalf of somebody
-//! * `model`, `plugin`, `trust`, `setting`, `operation`, `audit`: a table each, with its reads and writes
+//! * `model`, `plugin`, `trust`, `setting`, `operation`, `audit`: a table each, with its reads and writes; `prepend_bos` is a word in
+//!   one of them
 //! * `record`, `input`: values on their way out and in
 //! * `error`: what can go wrong; `answer` tells which of it a database meant
 
@@ -29,6 +30,7 @@ mod migrations;
 mod model;
 mod operation;
 mod plugin;
+mod prepend_bos;
 mod readers;
 mod record;
 mod setting;
@@ -45,6 +47,7 @@ pub use self::{
     model::{ModelRow, ModelSource, NewModel},
     operation::{NewOperation, OperationFilter, OperationRow, OperationStatus, Outcome},
     plugin::PluginRow,
+    prepend_bos::PrependBos,
     store::Store,
     trust::{NewTrust, TrustRow},
 };

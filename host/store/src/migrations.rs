@@ -8,14 +8,20 @@ use sqlx::{
 use crate::{answer::translate, error::StoreError, location::Location};
 
 /// The last migration. Those of the two databases go by the same numbers.
-const KNOWN: i64 = 1;
+const KNOWN: i64 = 2;
 
 fn migrator(location: &Location) -> Migrator {
-    let initial = match location {
-        Location::Sqlite(_) => include_str!("../../../migrations/sqlite/0001_initial.sql"),
-        Location::Postgres(_) => include_str!("../../../migrations/postgres/0001_initial.sql"),
+    let [initial, prepend_bos] = match location {
+        Location::Sqlite(_) => [
+            include_str!("../../../migrations/sqlite/0001_initial.sql"),
+            include_str!("../../../migrations/sqlite/0002_prepend_bos.sql"),
+        ],
+        Location::Postgres(_) => [
+            include_str!("../../../migrations/postgres/0001_initial.sql"),
+            include_str!("../../../migrations/postgres/0002_prepend_bos.sql"),
+        ],
     };
-    let migrations = [(KNOWN, "initial", initial)];
+    let migrations = [(1, "initial", initial), (KNOWN, "prepend_bos", prepend_bos)];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };

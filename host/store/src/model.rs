@@ -7,6 +7,7 @@ use crate::{
     clock::now,
     error::{Conflict, StoreError},
     input,
+    prepend_bos::PrependBos,
     record::Record,
     store::Store,
 };
@@ -56,6 +57,8 @@ pub struct ModelRow {
     pub locked: bool,
     /// Whether it is loaded again when the host starts.
     pub wanted: bool,
+    /// When its prompts begin with its BOS token.
+    pub prepend_bos: PrependBos,
     /// When it was registered, in milliseconds since 1970.
     pub created_at: i64,
     /// When it was last changed, in milliseconds since 1970.
@@ -70,6 +73,7 @@ impl ModelRow {
             local_path: record.get("local_path")?,
             locked: record.flag("locked")?,
             wanted: record.flag("wanted")?,
+            prepend_bos: record.word("prepend_bos", PrependBos::parse)?,
             created_at: record.get("created_at")?,
             updated_at: record.get("updated_at")?,
         })
@@ -83,7 +87,7 @@ impl Store {
     ///
     /// Why the database cannot be read.
     pub async fn models(&self) -> Result<Vec<ModelRow>, StoreError> {
-        let sql = "SELECT id, source, local_path, locked, wanted, created_at, updated_at FROM models \
+        let sql = "SELECT id, source, local_path, locked, wanted, prepend_bos, created_at, updated_at FROM models \
                    ORDER BY created_at DESC, id";
         self.all(sqlx::query(sql)).await?.iter().map(ModelRow::read).collect()
     }
@@ -94,14 +98,14 @@ impl Store {
     ///
     /// [`StoreError::Invalid`] for what can be no id, and why the database cannot be read.
     pub async fn model(&self, id: &str) -> Result<Option<ModelRow>, StoreError> {
-        let sql = "SELECT id, source, local_path, locked, wanted, created_at, updated_at FROM models WHERE id = $1";
+        let sql = "SELECT id, source, local_path, locked, wanted, prepend_bos, created_at, updated_at FROM models WHERE id = $1";
         let query = sqlx::query(sql).bind(input::key("the id of the model", id)?);
         self.first(query).await?.as_ref().map(ModelRow::read).transpose()
     }
 }
 
 impl Change<'_> {
-    /// Registers a model, neither locked nor wanted.
+    /// Registers a model, neither locked nor wanted, with the BOS token as its tokenizer says.
     ///
     /// # Errors
     ///
@@ -112,7 +116,7 @@ impl Change<'_> {
         let path = input::key("the path of the model", &model.local_path)?;
         let sql = "INSERT INTO models (id, source, local_path, created_at, updated_at) VALUES ($1, $2, $3, $4, $4) \
                    ON CONFLICT DO NOTHING \
-                   RETURNING id, source, local_path, locked, wanted, created_at, updated_at";
+                   RETURNING id, source, local_path, locked, wanted, prepend_bos, created_at, updated_at";
         let query = sqlx::query(sql).bind(id).bind(model.source.as_str()).bind(path).bind(now());
         let row = self.first(query).await?.as_ref().map(ModelRow::read).transpose()?;
         let Some(row) = row else { return Err(self.model_in_the_way(id, path).await?) };
@@ -172,6 +176,21 @@ impl Change<'_> {
         let sql = "UPDATE models SET wanted = $2, updated_at = $3 WHERE id = $1";
         let action = if wanted { "model.load" } else { "model.unload" };
         self.set_model_flag(sql, id, wanted, action).await
+    }
+
+    /// Says when a model's prompts begin with its BOS token. False if there is no model of that id.
+    ///
+    /// # Errors
+    ///
+    /// Why the database cannot be written.
+    pub async fn set_model_prepend_bos(&mut self, id: &str, when: PrependBos) -> Result<bool, StoreError> {
+        let sql = "UPDATE models SET prepend_bos = $2, updated_at = $3 WHERE id = $1";
+        let query = sqlx::query(sql).bind(input::key("the id of the model", id)?).bind(when.as_str()).bind(now());
+        if self.run(query).await? == 0 {
+            return Ok(false);
+        }
+        self.audit("model.prepend_bos", ("model", id), &json!({ "prepend_bos": when.as_str() })).await?;
+        Ok(true)
     }
 
     async fn set_model_flag(

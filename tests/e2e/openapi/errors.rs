@@ -86,6 +86,12 @@ fn errors_are_those_that_the_document_lists() {
     for body in [json!({}), json!({"source": "magic"}), json!({"sauce": "local"}), json!({"source": 1}), json!([])] {
         failed("createModel", 400, server.post("/api/models", &body));
     }
+    let change = |path: &str, body: Value| server.attempt("PATCH", path, Some(&body)).unwrap();
+    failed("changeModel", 404, change(&nobody(""), json!({"prepend_bos": "auto"})));
+    for body in [json!({}), json!({"prepend_bos": 1}), json!({"prepend_bos": "x"}), json!({"bos": 1}), json!([])] {
+        failed("changeModel", 400, change("/api/models/demo", body));
+    }
+    failed("changeModel", 413, change("/api/models/demo", json!({"prepend_bos": " ".repeat(17 << 20)})));
     for (operation, path, field) in [
         ("createModel", "/api/models", "source"),
         ("loadModel", "/api/models/demo/load", "force"),

@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use millm_store::PrependBos;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
@@ -17,10 +18,10 @@ use super::{
 use crate::{
     app::App,
     error::{ApiError, Kind},
-    fields::Fields,
+    fields::{Fields, clip},
     http::{By, Id, JsonBody, MaybeJson},
     models::{Loads, ModelView, NewLocalModel},
-    openapi::described::{Begun, LoadBody, ModelId, NewModel, UnloadBody, WaitSeconds},
+    openapi::described::{Begun, LoadBody, ModelChange, ModelId, NewModel, UnloadBody, WaitSeconds},
 };
 
 /// An unload waits at most this long.
@@ -77,6 +78,31 @@ pub(crate) async fn create(
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
+}
+
+/// Changes what is said of a model.
+#[utoipa::path(
+    patch, path = "/api/models/{id}", operation_id = "changeModel", tag = "models",
+    params(ModelId),
+    request_body = ModelChange,
+    responses((status = 200, body = Success<ModelView>, description = "The model")),
+)]
+pub(crate) async fn change(
+    State(app): State<App>,
+    By(actor): By,
+    Id(id): Id,
+    JsonBody(body): JsonBody,
+) -> Result<Json<Success<ModelView>>, ApiError> {
+    let mut fields = Fields::parse(&body)?;
+    let when = fields.string("prepend_bos")?;
+    fields.deny_rest()?;
+    let when = fields.require("prepend_bos", when)?;
+    let when = PrependBos::parse(&when).ok_or_else(|| {
+        let known = PrependBos::ALL.map(PrependBos::as_str).join("', '");
+        let message = format!("Invalid value: '{}'. Supported values are: '{known}'.", clip(&when));
+        ApiError::at(Kind::InvalidValue, "prepend_bos", message)
+    })?;
+    app.models.set_prepend_bos(&id, when, &actor).await.map(success)
 }
 
 /// Forgets a model; its files stay.

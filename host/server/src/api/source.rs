@@ -1,5 +1,6 @@
 //! The prompts to read: texts, tokens, or a chat.
 
+use millm_store::PrependBos;
 use millm_text::ChatInput;
 
 use crate::{
@@ -27,7 +28,7 @@ enum Content {
     Prompts {
         prompts: Vec<Prompt>,
         /// Whether texts get the tokens that the tokenizer puts around them.
-        prepend_bos: bool,
+        prepend_bos: PrependBos,
     },
     Chat(Box<ChatInput>),
 }
@@ -67,7 +68,9 @@ impl Source {
         let content = if key == "messages" {
             Content::Chat(Box::new(messages::read(fields)?))
         } else {
-            Content::Prompts { prompts: prompts(fields, key)?, prepend_bos: prepend_bos.unwrap_or(true) }
+            // What is said of the model is for those who send nothing else; here positions count.
+            let prepend_bos = if prepend_bos == Some(false) { PrependBos::Never } else { PrependBos::Auto };
+            Content::Prompts { prompts: prompts(fields, key)?, prepend_bos }
         };
         // The others are known too, for whoever misspells one.
         KEYS.into_iter().filter(|other| *other != key).for_each(|other| drop(fields.take(other)));

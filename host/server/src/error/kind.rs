@@ -36,13 +36,21 @@ const TEMPLATE: &[&str] = &["tokenize", "applyTemplate"];
 /// Those that read a model from within.
 const READ: &[&str] = &["capture", "logitLens"];
 /// Those of the management that take a body.
-const TOLD: &[&str] = &["createModel", "loadModel", "unloadModel", "trustPlugin"];
+const TOLD: &[&str] = &["createModel", "changeModel", "loadModel", "unloadModel", "trustPlugin"];
 /// Those of the router that take a body; then all that change something.
 const ROUTER: &[&str] = &["loadRouterModel", "unloadRouterModel"];
 const ROUTED: &[&str] = &["loadRouterModel", "unloadRouterModel", "removeRouterModel"];
 /// Those about one model.
-const MODEL: &[&str] =
-    &["getModel", "getOpenAiModel", "removeModel", "loadModel", "unloadModel", "lockModel", "unlockModel"];
+const MODEL: &[&str] = &[
+    "getModel",
+    "getOpenAiModel",
+    "changeModel",
+    "removeModel",
+    "loadModel",
+    "unloadModel",
+    "lockModel",
+    "unlockModel",
+];
 /// Those about one model that is in memory.
 const INSIDE: &[&str] = &["getCertificate", "listHookPoints"];
 /// Those about one plugin that may be refused.
@@ -50,6 +58,7 @@ const ADMIT: &[&str] = &["enablePlugin", "reloadPlugin", "trustPlugin"];
 /// Those that store something.
 const CHANGE: &[&str] = &[
     "createModel",
+    "changeModel",
     "removeModel",
     "loadModel",
     "unloadModel",
@@ -108,14 +117,14 @@ kinds! {
     RequestTooLarge: refused(S::PAYLOAD_TOO_LARGE, "request_too_large", &[TOLD, GENERATE, READ, TOKENS_OF, ROUTER]);
     BodyTimeout: refused(S::REQUEST_TIMEOUT, "body_timeout", &[TOLD, GENERATE, READ, TOKENS_OF, ROUTER]);
     // Single parameters.
-    MissingParameter: bad("missing_required_parameter", &[&["createModel", "trustPlugin"], GENERATE, READ, TOKENS, ROUTED]);
+    MissingParameter: bad("missing_required_parameter", &[&["createModel", "changeModel", "trustPlugin"], GENERATE, READ, TOKENS, ROUTED]);
     UnknownParameter: bad("unknown_parameter", &[TOLD, &["listOperations", "getOperation"], GENERATE, READ, TOKENS, &["removeRouterModel"]]);
     UnsupportedParameter: bad("unsupported_parameter", &[GENERATE]);
     UnsupportedValue: bad("unsupported_value", &[&["createModel"], GENERATE, READ, TEMPLATE]);
     InvalidType: bad("invalid_type", &[TOLD, GENERATE, READ, TOKENS_OF, ROUTER]);
     InvalidValue: bad(
         "invalid_value",
-        &[&["createModel", "loadModel", "unloadModel", "listOperations", "getOperation"], GENERATE, READ, TOKENS_OF]
+        &[&["createModel", "changeModel", "loadModel", "unloadModel", "listOperations", "getOperation"], GENERATE, READ, TOKENS_OF]
     );
     DecimalAboveMax: bad("decimal_above_max_value", &[&["unloadModel"], GENERATE]);
     DecimalBelowMin: bad("decimal_below_min_value", &[&["unloadModel"], GENERATE]);

@@ -4,7 +4,7 @@ use std::{mem, path::PathBuf, sync::Arc, thread::JoinHandle};
 
 use jiff::Timestamp;
 use millm_engine::Engine;
-use millm_store::ModelRow;
+use millm_store::{ModelRow, PrependBos};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -22,6 +22,7 @@ pub(crate) struct Entry {
     pub(super) locked: bool,
     /// Whether it is loaded when the host starts.
     pub(super) wanted: bool,
+    pub(super) prepend_bos: PrependBos,
     /// In milliseconds since 1970.
     pub(super) created_at: i64,
     pub(super) updated_at: i64,
@@ -87,6 +88,7 @@ impl Entry {
             stored: true,
             locked: row.locked,
             wanted: row.wanted,
+            prepend_bos: row.prepend_bos,
             created_at: row.created_at,
             updated_at: row.updated_at,
             estimate,
@@ -103,6 +105,7 @@ impl Entry {
             stored: false,
             locked: false,
             wanted: false,
+            prepend_bos: PrependBos::default(),
             created_at: now,
             updated_at: now,
             estimate,

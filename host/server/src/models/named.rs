@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use millm_store::PrependBos;
+
 use super::{Model, ModelView, Models, entry::Entry, ids};
 use crate::error::{ApiError, Kind};
 
@@ -11,6 +13,17 @@ pub(crate) struct Named {
     pub(crate) model: Arc<Model>,
     /// The profile that its id names too.
     pub(crate) profile: Option<String>,
+    /// When its prompts begin with its BOS token.
+    pub(crate) prepend_bos: PrependBos,
+}
+
+impl Named {
+    fn new(model: Arc<Model>, profile: Option<String>, models: &Models) -> Self {
+        let entries = models.entries();
+        let entry = entries.iter().find(|entry| entry.id == model.id);
+        let prepend_bos = entry.map_or_else(PrependBos::default, |entry| entry.prepend_bos);
+        Self { model, profile, prepend_bos }
+    }
 }
 
 impl Models {
@@ -22,17 +35,17 @@ impl Models {
     pub(crate) fn named(&self, id: &str) -> Result<Named, ApiError> {
         let whole = self.get(id);
         let Some((base, profile)) = id.rsplit_once('@').filter(|_| is_unknown(&whole)) else {
-            return whole.map(|model| Named { model, profile: None });
+            return whole.map(|model| Named::new(model, None, self));
         };
         let model = match self.get(base) {
             // Who asks for `a@b` of neither is told of what was asked.
-            unknown if is_unknown(&unknown) => return whole.map(|model| Named { model, profile: None }),
+            unknown if is_unknown(&unknown) => return whole.map(|model| Named::new(model, None, self)),
             found => found?,
         };
         if !model.vectors.profiles().any(|known| known == profile) {
             return Err(no_profile(base, profile, model.vectors.profiles()));
         }
-        Ok(Named { model, profile: Some(profile.to_owned()) })
+        Ok(Named::new(model, Some(profile.to_owned()), self))
     }
 
     /// The model that a request names. It need not if only one is loaded.
@@ -43,7 +56,7 @@ impl Models {
     pub(crate) fn named_or_only(&self, id: Option<String>) -> Result<Named, ApiError> {
         match (id, self.only()) {
             (Some(id), _) => self.named(&id),
-            (None, Some(model)) => Ok(Named { model, profile: None }),
+            (None, Some(model)) => Ok(Named::new(model, None, self)),
             (None, None) => {
                 let message = format!("Missing required parameter: 'model'; there are: {}.", ids(&self.entries()));
                 Err(ApiError::at(Kind::MissingParameter, "model", message))

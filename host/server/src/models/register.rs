@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use jiff::Timestamp;
-use millm_store::{Actor, Change, ModelSource, NewModel, StoreError};
+use millm_store::{Actor, Change, ModelSource, NewModel, PrependBos, StoreError};
 
 use super::{
     Estimate, Located, ModelView, Models, NewLocalModel,
@@ -145,14 +145,46 @@ impl Models {
         self.view(id)
     }
 
+    /// Says when the prompts of the model begin with its BOS token, for those that come from now on.
+    ///
+    /// # Errors
+    ///
+    /// `ModelNotFound`.
+    pub(crate) async fn set_prepend_bos(
+        &self,
+        id: &str,
+        when: PrependBos,
+        actor: &Actor,
+    ) -> Result<ModelView, ApiError> {
+        let (models, id, actor) = (self.clone(), id.to_owned(), actor.clone());
+        whole(async move { models.set_prepend_bos_whole(&id, when, &actor).await }).await
+    }
+
+    async fn set_prepend_bos_whole(&self, id: &str, when: PrependBos, actor: &Actor) -> Result<ModelView, ApiError> {
+        let _changing = self.shared.changes.lock().await;
+        self.view(id)?;
+        let mut change = self.shared.store.change(actor).await?;
+        self.store_entry(&mut change, id).await?;
+        change.set_model_prepend_bos(id, when).await?;
+        change.commit().await?;
+        self.update(id, |entry| {
+            entry.prepend_bos = when;
+            entry.stored = true;
+            entry.updated_at = Timestamp::now().as_millisecond();
+        });
+        self.view(id)
+    }
+
     /// Stores the model as part of `change`, with what was decided about it, unless it is in the store.
     pub(super) async fn store_entry(&self, change: &mut Change<'_>, id: &str) -> Result<(), ApiError> {
         let unstored = {
             let entries = self.entries();
             let entry = entries.iter().find(|entry| entry.id == id && !entry.stored);
-            entry.map(|entry| (entry.folder.to_string_lossy().into_owned(), entry.locked, entry.wanted))
+            entry.map(|entry| {
+                (entry.folder.to_string_lossy().into_owned(), entry.locked, entry.wanted, entry.prepend_bos)
+            })
         };
-        let Some((local_path, locked, wanted)) = unstored else { return Ok(()) };
+        let Some((local_path, locked, wanted, prepend_bos)) = unstored else { return Ok(()) };
         // One of this id that lay elsewhere.
         change.remove_model(id).await?;
         change.register_model(&NewModel { id: id.into(), source: ModelSource::Local, local_path }).await?;
@@ -161,6 +193,9 @@ impl Models {
         }
         if wanted {
             change.set_model_wanted(id, true).await?;
+        }
+        if prepend_bos != PrependBos::default() {
+            change.set_model_prepend_bos(id, prepend_bos).await?;
         }
         Ok(())
     }

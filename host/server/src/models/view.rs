@@ -25,6 +25,8 @@ pub(crate) struct ModelView {
     pub(crate) locked: bool,
     /// Whether it is loaded again when the host starts.
     pub(crate) load_at_start: bool,
+    /// When prompts begin with the BOS token: `auto`, `never` or `always`.
+    pub(crate) prepend_bos: &'static str,
     pub(crate) estimated_memory: Estimate,
     /// What is known once it is in memory.
     #[schema(required)]
@@ -102,6 +104,7 @@ impl ModelView {
             error,
             locked: entry.locked,
             load_at_start: entry.wanted,
+            prepend_bos: entry.prepend_bos.as_str(),
             estimated_memory: entry.estimate,
             loaded: facts,
             created_at: time(entry.created_at),

@@ -5,6 +5,7 @@ mod whole;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use millm_engine::TokenLogprob;
 use millm_text::Tokenizer;
 
 pub(crate) use self::chunks::Chunk;
@@ -48,6 +49,8 @@ pub(crate) struct Beginning {
     pub(crate) text: String,
     /// If there are logprobs to tell of it, or of what goes on from it.
     pub(crate) tokens: Vec<u32>,
+    /// Tokens before those that nothing is said of.
+    pub(crate) hidden: usize,
 }
 
 impl Form {
@@ -86,6 +89,11 @@ impl Answer {
         Self { head, form, tokenizer, arrays }
     }
 
+    /// What may be told of the tokens of a prompt, of all of which but the first something was `found`.
+    fn shown<'a>(&self, prompt: usize, found: &'a [TokenLogprob]) -> &'a [TokenLogprob] {
+        found.get(self.form.prompts[prompt].hidden..).unwrap_or_default()
+    }
+
     /// The prompt that choice `index` goes on from.
     fn beginning(&self, index: u32) -> &Beginning {
         &self.form.prompts[(index / self.form.choices) as usize]
@@ -96,7 +104,6 @@ impl Answer {
 pub(super) mod tests {
     use std::path::Path;
 
-    use millm_engine::TokenLogprob;
     use serde::Serialize;
     use serde_json::Value;
 
@@ -113,7 +120,7 @@ pub(super) mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/demo/model");
         let tokenizer = Tokenizer::load(&folder).unwrap();
         let text = if logprobs.echo { "Hi!" } else { "" };
-        let prompts = vec![Beginning { text: text.into(), tokens: tokenizer.encode("Hi!", false).unwrap() }];
+        let prompts = vec![Beginning { text: text.into(), tokens: tokenizer.encode("Hi!", false).unwrap(), hidden: 0 }];
         let status = None;
         let form = Form { model: model.clone(), endpoint, logprobs, prompts, choices: 2, usage_in_chunks, status };
         Answer::begin(Head { id, object, created: 7, model, system_fingerprint }, form, tokenizer)

@@ -11,6 +11,7 @@ use axum::{
 };
 use futures_util::{StreamExt, stream};
 use millm_engine::{Request, SubmitError};
+use millm_store::PrependBos;
 
 use tokio::time::timeout;
 
@@ -53,6 +54,7 @@ struct Common {
     /// What the request calls the model.
     id: String,
     model: Arc<Model>,
+    prepend_bos: PrependBos,
     sampling: SamplingFields,
     /// Tokens at which choices end.
     stop_token_ids: Vec<u32>,
@@ -110,6 +112,7 @@ impl Common {
             computed,
             logprobs,
             model,
+            prepend_bos: named.prepend_bos,
             id,
         })
     }
@@ -122,12 +125,24 @@ impl Common {
         ignored: Ignored,
         memory: &Budget,
     ) -> Result<Call, ApiError> {
-        let Self { id, model, sampling, stop_token_ids, cache_prompt, output, computed, logprobs, steering } = self;
+        let Self {
+            id,
+            model,
+            prepend_bos: _,
+            sampling,
+            stop_token_ids,
+            cache_prompt,
+            output,
+            computed,
+            logprobs,
+            steering,
+        } = self;
         let n_ctx = model.engine.n_ctx();
         // The best are chosen by their logprobs.
         let of_answer = logprobs.answer.or((computed > output.choices).then_some(0));
         let (mut requests, mut beginnings) = (Vec::new(), Vec::new());
-        for Given { tokens, text } in prompts {
+        for Given { tokens, text, hidden } in prompts {
+            let shown = &tokens[hidden..];
             let max_tokens = room(endpoint, n_ctx, tokens.len(), output.max_tokens)?;
             if sampling.min_tokens() > max_tokens {
                 let message = format!("Invalid 'min_tokens': it is more than the {max_tokens} tokens of 'max_tokens'.");
@@ -136,7 +151,7 @@ impl Common {
             let text = match text {
                 _ if !logprobs.echo => String::new(),
                 Some(text) => text,
-                None => model.text.tokenizer.decode(&tokens, true).map_err(|error| {
+                None => model.text.tokenizer.decode(shown, true).map_err(|error| {
                     ApiError::at(
                         Kind::InvalidValue,
                         "prompt",
@@ -144,8 +159,8 @@ impl Common {
                     )
                 })?,
             };
-            let told = if logprobs.answer.is_some() { tokens.clone() } else { Vec::new() };
-            beginnings.push(Beginning { text, tokens: told });
+            let told = if logprobs.answer.is_some() { shown.to_vec() } else { Vec::new() };
+            beginnings.push(Beginning { text, tokens: told, hidden });
             requests.push(Request {
                 max_tokens,
                 choices: computed,
@@ -187,13 +202,13 @@ impl Call {
         sources: Sources<'_>,
         endpoint: Endpoint,
         read: impl FnOnce(&mut Fields, u32) -> Result<T, ApiError>,
-        tokenize: impl FnOnce(T, &Model) -> Result<Vec<Given>, ApiError>,
+        tokenize: impl FnOnce(T, &Model, PrependBos) -> Result<Vec<Given>, ApiError>,
     ) -> Result<Self, ApiError> {
         let mut fields = Fields::parse(body)?;
         let common = Common::read(&mut fields, sources, endpoint)?;
         let own = read(&mut fields, common.computed)?;
         let ignored = Ignored::of(fields)?;
-        let prompts = tokenize(own, &common.model)?;
+        let prompts = tokenize(own, &common.model, common.prepend_bos)?;
         common.into_call(endpoint, prompts, ignored, sources.memory)
     }
 

@@ -47,9 +47,9 @@ pub(crate) async fn create(
 }
 
 fn read(body: &[u8], sources: Sources<'_>) -> Result<Call, ApiError> {
-    let tokenize = |input, model: &Model| {
+    let tokenize = |input, model: &Model, _| {
         let tokens = prompt(model, &input, "use /v1/completions")?;
-        Ok(vec![Given { tokens, text: None }])
+        Ok(vec![Given { tokens, text: None, hidden: 0 }])
     };
     Call::read(body, sources, Endpoint::Chat, |fields, _| messages::read(fields), tokenize)
 }

@@ -57,8 +57,8 @@ fn read(body: &[u8], sources: Sources<'_>) -> Result<Call, ApiError> {
         }
         Ok(prompts)
     };
-    let tokenize = |prompts: Vec<Prompt>, model: &Model| {
-        prompts.into_iter().map(|prompt| prompt.into_given(model, true)).collect()
+    let tokenize = |prompts: Vec<Prompt>, model: &Model, prepend_bos| {
+        prompts.into_iter().map(|prompt| prompt.into_given(model, prepend_bos)).collect()
     };
     Call::read(body, sources, Endpoint::Completions, read, tokenize)
 }

@@ -1,5 +1,6 @@
 //! The prompts of `/v1/completions`: a string, an array of strings, an array of tokens, or an array of such arrays.
 
+use millm_store::PrependBos;
 use serde_json::Value;
 
 use crate::{
@@ -21,6 +22,8 @@ pub(crate) struct Given {
     pub(crate) tokens: Vec<u32>,
     /// If it came as one.
     pub(crate) text: Option<String>,
+    /// How many of the tokens whoever sent the prompt did not send and is not shown.
+    pub(crate) hidden: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,28 +99,40 @@ impl Prompt {
         &self.path
     }
 
-    /// The prompt in tokens. With `add_special`, a text gets the tokens that the tokenizer puts around one, such as BOS;
-    /// tokens are taken as they are.
-    pub(crate) fn into_given(self, model: &Model, add_special: bool) -> Result<Given, ApiError> {
+    /// The prompt in tokens.
+    pub(crate) fn into_given(self, model: &Model, prepend_bos: PrependBos) -> Result<Given, ApiError> {
         let Self { path, content } = self;
         let invalid = |message| Err(ApiError::at(Kind::InvalidValue, path.clone(), message));
-        let (tokens, text) = match content {
+        let (mut tokens, text) = match content {
             Content::Tokens(tokens) => (tokens, None),
-            Content::Text(text) => match model.text.tokenizer.encode(&text, add_special) {
+            Content::Text(text) => match model.text.tokenizer.encode(&text, prepend_bos == PrependBos::Auto) {
                 Ok(tokens) => (tokens, Some(text)),
                 Err(error) => return invalid(format!("Invalid '{path}': {error}.")),
             },
         };
+        let mut hidden = 0;
+        if prepend_bos == PrependBos::Always {
+            let Some(bos) = model.text.tokenizer.special_token_id("bos_token") else {
+                let message = "prompts are to begin with a BOS token ('prepend_bos'), and the tokenizer has none";
+                return invalid(format!("Invalid '{path}': {message}."));
+            };
+            if tokens.first() != Some(&bos) {
+                tokens.insert(0, bos);
+                // Whoever sent tokens finds each of them where it was sent.
+                hidden = usize::from(text.is_none());
+            }
+        }
         let d_vocab = model.engine.spec().d_vocab;
         if tokens.is_empty() {
             return invalid(format!("Invalid '{path}': the text has no tokens."));
         }
         match tokens.iter().position(|token| *token >= d_vocab) {
             Some(index) => invalid(format!(
-                "Invalid '{path}': token {} at position {index} is not below the vocabulary size {d_vocab}.",
-                tokens[index]
+                "Invalid '{path}': token {} at position {} is not below the vocabulary size {d_vocab}.",
+                tokens[index],
+                index - hidden
             )),
-            None => Ok(Given { tokens, text }),
+            None => Ok(Given { tokens, text, hidden }),
         }
     }
 }

@@ -24,7 +24,7 @@ pub(crate) struct Steerable<'a> {
 }
 
 impl<'a> From<&'a Named> for Steerable<'a> {
-    fn from(Named { model, profile }: &'a Named) -> Self {
+    fn from(Named { model, profile, .. }: &'a Named) -> Self {
         Self { model: &model.id, spec: model.engine.spec(), vectors: &model.vectors, profile: profile.as_deref() }
     }
 }

@@ -10,7 +10,7 @@ mod tokens;
 
 pub(crate) use self::{
     generation::{ChatBody, CompletionBody},
-    management::{Begun, LoadBody, NewModel, RouterBody, TrustBody, UnloadBody},
+    management::{Begun, LoadBody, ModelChange, NewModel, RouterBody, TrustBody, UnloadBody},
     parameters::{ModelId, ModelName, OperationId, PluginName, RequestIdParameter, Steerers, WaitSeconds},
     plugins::Plugin,
     reading::{CaptureAnswer, CaptureBody, LensAnswer, LensBody},

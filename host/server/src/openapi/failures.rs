@@ -15,9 +15,13 @@ pub(super) struct Failures;
 impl Modify for Failures {
     fn modify(&self, document: &mut OpenApi) {
         for (path, item) in &mut document.paths.paths {
-            let changing = [(HttpMethod::Post, &mut item.post), (HttpMethod::Delete, &mut item.delete)];
-            let methods = [(HttpMethod::Get, &mut item.get)].into_iter().chain(changing);
-            for (method, operation) in methods.filter_map(|(method, operation)| Some((method, operation.as_mut()?))) {
+            let methods = [
+                (HttpMethod::Get, &mut item.get),
+                (HttpMethod::Post, &mut item.post),
+                (HttpMethod::Patch, &mut item.patch),
+                (HttpMethod::Delete, &mut item.delete),
+            ];
+            for (method, operation) in methods.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?))) {
                 add(path, &method, operation);
             }
         }
@@ -62,7 +66,7 @@ mod tests {
     #[test]
     fn whatever_the_table_of_errors_names_is_an_operation() {
         let items = Document::openapi().paths.paths.into_values();
-        let operations = items.flat_map(|item| [item.get, item.post, item.delete].into_iter().flatten());
+        let operations = items.flat_map(|item| [item.get, item.post, item.patch, item.delete].into_iter().flatten());
         let ids: Vec<String> = operations.filter_map(|operation| operation.operation_id).collect();
         for kind in Kind::ALL {
             let mut named = kind.operations();

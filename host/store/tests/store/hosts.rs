@@ -1,6 +1,6 @@
 //! Several programs, and several versions of them, at one database.
 
-use millm_store::{Location, Store, StoreError};
+use millm_store::{Location, PrependBos, Store, StoreError};
 
 use crate::database::{connect, execute, model_ids, on_both, register};
 
@@ -11,6 +11,7 @@ on_both! {
     a_tool_works_beside_a_host
     many_programs_make_one_new_database
     a_newer_schema_is_refused
+    a_database_of_an_older_version_becomes_ours
     an_altered_schema_is_refused
     tables_of_somebody_else_are_left_alone
     a_store_answers_a_ping
@@ -84,12 +85,24 @@ async fn a_newer_schema_is_refused(location: Location) {
     execute(&mut other, &format!("{sql} VALUES (7, 'later', true, {checksum}, 0)")).await;
     for opened in [Store::open(&location).await, Store::open_shared(&location).await] {
         let error = opened.unwrap_err();
-        assert!(matches!(error, StoreError::Newer { found: 7, known: 1, .. }), "{error}");
-        assert!(error.to_string().contains("it has migration 7, this one knows them up to 1"), "{error}");
+        assert!(matches!(error, StoreError::Newer { found: 7, known: 2, .. }), "{error}");
+        assert!(error.to_string().contains("it has migration 7, this one knows them up to 2"), "{error}");
     }
     // Nothing was done to it.
     execute(&mut other, "DELETE FROM _sqlx_migrations WHERE version = 7").await;
     assert_eq!(model_ids(&Store::open(&location).await.unwrap()).await, ["demo"]);
+}
+
+async fn a_database_of_an_older_version_becomes_ours(location: Location) {
+    let store = Store::open(&location).await.unwrap();
+    register(&store, "demo").await;
+    store.close().await;
+    let mut other = connect(&location).await;
+    execute(&mut other, "ALTER TABLE models DROP COLUMN prepend_bos").await;
+    execute(&mut other, "DELETE FROM _sqlx_migrations WHERE version = 2").await;
+    let store = Store::open(&location).await.unwrap();
+    let model = store.model("demo").await.unwrap().unwrap();
+    assert_eq!((model.local_path.as_str(), model.prepend_bos), ("/models/demo", PrependBos::Auto));
 }
 
 async fn an_altered_schema_is_refused(location: Location) {

@@ -1,6 +1,6 @@
 //! Models, registered and forgotten.
 
-use millm_store::{AuditFilter, Conflict, Location, ModelSource, Store, StoreError};
+use millm_store::{AuditFilter, Conflict, Location, ModelSource, PrependBos, Store, StoreError};
 use serde_json::json;
 
 use crate::database::{ann, local_model, model_ids, on_both, register};
@@ -11,6 +11,7 @@ on_both! {
     a_second_model_of_the_same_id_or_path_is_told_what_exists
     a_removed_model_is_forgotten
     a_model_is_locked_and_wanted_until_it_is_not
+    a_model_says_when_its_prompts_begin_with_bos
     ids_may_be_anything_but_nul
 }
 
@@ -91,6 +92,22 @@ async fn a_model_is_locked_and_wanted_until_it_is_not(location: Location) {
     let audit = store.audit(AuditFilter::default()).await.unwrap();
     let actions: Vec<&str> = audit.iter().map(|row| row.action.as_str()).collect();
     assert_eq!(actions, ["model.unload", "model.unlock", "model.load", "model.lock", "model.register"]);
+}
+
+async fn a_model_says_when_its_prompts_begin_with_bos(location: Location) {
+    let ann = ann();
+    let store = Store::open(&location).await.unwrap();
+    register(&store, "demo").await;
+    assert_eq!(store.model("demo").await.unwrap().unwrap().prepend_bos, PrependBos::Auto);
+    for when in [PrependBos::Always, PrependBos::Never, PrependBos::Auto] {
+        let mut change = store.change(&ann).await.unwrap();
+        assert!(change.set_model_prepend_bos("demo", when).await.unwrap());
+        assert!(!change.set_model_prepend_bos("other", when).await.unwrap());
+        change.commit().await.unwrap();
+        assert_eq!(store.models().await.unwrap()[0].prepend_bos, when);
+    }
+    let audit = store.audit(AuditFilter::default()).await.unwrap();
+    assert_eq!((audit[2].action.as_str(), &audit[2].details), ("model.prepend_bos", &json!({"prepend_bos": "always"})));
 }
 
 async fn ids_may_be_anything_but_nul(location: Location) {

@@ -274,11 +274,16 @@ async fn is_refused_as_read_only() {
 #[test]
 fn the_tables_are_those_of_postgres() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
-    let columns = |database: &str| {
-        let text = fs::read_to_string(folder.join(database).join("0001_initial.sql")).unwrap();
+    let columns = |database: &str, file: &str| {
+        let text = fs::read_to_string(folder.join(database).join(file)).unwrap();
         let text = text.replace("INTEGER PRIMARY KEY AUTOINCREMENT", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY");
         let text = text.replace(" COLLATE \"C\"", "").replace("INTEGER", "BIGINT").replace(") STRICT;", ");");
-        text.split_once("CREATE").unwrap().1.to_owned()
+        // The words above name the other's file.
+        text.split_once("\n\n").unwrap().1.to_owned()
     };
-    assert_eq!(columns("sqlite"), columns("postgres"));
+    let files: Vec<_> = fs::read_dir(folder.join("sqlite")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(files.len(), fs::read_dir(folder.join("postgres")).unwrap().count());
+    for file in files.iter().map(|file| file.to_str().unwrap()) {
+        assert_eq!(columns("sqlite", file), columns("postgres", file), "{file}");
+    }
 }

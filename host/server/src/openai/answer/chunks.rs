@@ -50,6 +50,7 @@ impl Answer {
         if !self.form.logprobs.echo {
             return Vec::new();
         }
+        let found = self.shown(prompt as usize, found);
         let choices = prompt * self.form.choices..(prompt + 1) * self.form.choices;
         let chunk = |index| {
             let beginning = self.beginning(index).clone();

@@ -25,6 +25,7 @@ impl Answer {
     pub(crate) fn whole(mut self, outcome: Outcome, prompt_tokens: usize) -> Whole {
         let Outcome { choices, prompts, drawn } = outcome;
         let (usage, timings) = (Usage::new(prompt_tokens, drawn), Some(Timings::new(prompt_tokens, drawn)));
+        let prompts: Vec<_> = prompts.iter().enumerate().map(|(prompt, found)| self.shown(prompt, found)).collect();
         let mut prompt_logprobs: Vec<_> = prompts.iter().map(|found| self.prompt_logprobs(found)).collect();
         let choices = (0..).zip(choices);
         match self.form.endpoint {
@@ -37,7 +38,7 @@ impl Answer {
             Endpoint::Completions => {
                 let choice = |(index, choice): (u32, Choice)| {
                     let prompt = (index / self.form.choices) as usize;
-                    let begun = self.completion_choice(index, choice, &prompts[prompt]);
+                    let begun = self.completion_choice(index, choice, prompts[prompt]);
                     CompletionChoice { prompt_logprobs: prompt_logprobs[prompt].clone(), ..begun }
                 };
                 let choices = choices.map(choice).collect();

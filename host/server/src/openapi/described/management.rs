@@ -22,6 +22,23 @@ enum NewModelSource {
     Local,
 }
 
+/// What is to be said of a model.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ModelChange {
+    prepend_bos: PrependBos,
+}
+
+/// When the prompts of a model begin with its BOS token. `auto`: texts do if the tokenizer says so, and tokens are taken as they
+/// are; `never`: only if they have it already; `always`: texts and tokens do, though to whoever sent tokens it is not shown.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum PrependBos {
+    Auto,
+    Never,
+    Always,
+}
+
 /// How to load a model.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
