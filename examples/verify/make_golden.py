@@ -200,6 +200,7 @@ def recording(model: torch.nn.Module, model_type: str, store: dict):
     if family.pos_embed:
         on_output(model.get_submodule(family.pos_embed), "hook_pos_embed")
     on_norm(model.get_submodule(family.final_norm), "ln_final.hook_normalized")
+    on_output(model.get_submodule(family.final_norm), "ln_final.hook_out")
     for index, block in enumerate(blocks):
         at, part = f"blocks.{index}.", block.get_submodule
         on_input(block, at + "hook_resid_pre")

@@ -14,7 +14,9 @@ One line `ok <sentence>` per check; the first failure ends the run with status 1
 
 import argparse
 import asyncio
+import math
 import re
+import struct
 import sys
 from dataclasses import dataclass, field
 from typing import List, Literal, Optional
@@ -551,6 +553,111 @@ def _(c, endpoint):
 @check_both("stream_options without stream is a BadRequestError that names stream_options")
 def _(c, endpoint):
     expect_error(lambda: endpoint.ask(stream_options={"include_usage": True}), param="stream_options")
+
+
+def embed(c, text, **more) -> List[List[float]]:
+    """The vectors of an input. Left alone, the client asks for base64, which its own types then reject."""
+    answer = c.client.embeddings.create(model=c.model, input=text, encoding_format="float", **more)
+    same("object", answer.object, "list")
+    same("indexes", [item.index for item in answer.data], list(range(len(answer.data))))
+    expect(answer.usage.prompt_tokens > 0, "usage counts no tokens")
+    same("total_tokens", answer.usage.total_tokens, answer.usage.prompt_tokens)
+    return [item.embedding for item in answer.data]
+
+
+def single(number: float) -> float:
+    """The float32 that a decimal was written for."""
+    return struct.unpack("<f", struct.pack("<f", number))[0]
+
+
+@check("embeddings: base64, which the client asks for by itself, and float are the same numbers")
+def _(c):
+    encoded = c.lenient.embeddings.create(model=c.model, input=[PROMPT, OTHER_PROMPT])
+    plain = embed(c, [PROMPT, OTHER_PROMPT])
+    same("numbers", [list(item.embedding) for item in encoded.data], [[single(x) for x in row] for row in plain])
+
+
+@check("embeddings: a list answers like its texts alone, in order, and tokens are taken as they are")
+def _(c):
+    [one], [other] = embed(c, PROMPT), embed(c, OTHER_PROMPT)
+    expect(one != other, "two texts have the same vector")
+    same("vectors of a list", embed(c, [PROMPT, OTHER_PROMPT, PROMPT]), [one, other, one])
+    same("vectors of token lists", embed(c, [TOKENS, OTHER_TOKENS]), embed(c, TOKENS) + embed(c, OTHER_TOKENS))
+
+
+@check("embeddings: only `steering` in the body changes a vector, and `normalize` only its length")
+def _(c):
+    [plain], [steered] = embed(c, PROMPT), embed(c, PROMPT, **steer(VECTOR))
+    expect(plain != steered, "steering changed nothing")
+    same("vector of strength 0", embed(c, PROMPT, **steer({**VECTOR, "strength": 0.0})), [plain])
+    [unit] = embed(c, PROMPT, extra_body={"normalize": True})
+    length = math.hypot(*plain)
+    expect(abs(math.hypot(*unit) - 1) < 1e-6, f"length {math.hypot(*unit)}")
+    expect(all(abs(x / length - u) < 1e-6 for x, u in zip(plain, unit)), "another direction")
+
+
+@check("embeddings: errors name input, dimensions and hook_point")
+def _(c):
+    expect_error(lambda: embed(c, ""), param="input")
+    expect_error(lambda: embed(c, [PROMPT, ""]), param="input[1]")
+    expect_error(lambda: embed(c, PROMPT, dimensions=3), param="dimensions", code="unsupported_value")
+    expect_error(lambda: embed(c, "sea and shore " * 20_000), param="input", code="context_length_exceeded")
+    expect_error(lambda: embed(c, PROMPT, extra_body={"hook_point": "blocks.2.hook_resid_pots"}),
+                 param="hook_point", mentions=[re.escape(HOOK_POINT)])
+    same("vectors with the right dimensions", embed(c, PROMPT, dimensions=len(embed(c, PROMPT)[0])), embed(c, PROMPT))
+
+
+RESPONSE = {"input": MESSAGES[0]["content"], "temperature": 0, "max_output_tokens": LENGTH}
+
+
+@check("responses: the answer is that of the chat, with its usage and its end")
+def _(c):
+    chat, answer = c.chat.ask(**GREEDY), c.client.responses.create(model=c.model, **RESPONSE)
+    same("text", answer.output_text, chat.text)
+    status = {"stop": "completed", "length": "incomplete"}[chat.reasons[0]]
+    same("status", (answer.status, answer.output[0].status), (status, status))
+    same("usage", (answer.usage.input_tokens, answer.usage.output_tokens, answer.usage.total_tokens),
+         (chat.usage.prompt_tokens, chat.usage.completion_tokens, chat.usage.total_tokens))
+    items = [{"role": "user", "content": [{"type": "input_text", "text": RESPONSE["input"]}]}]
+    listed = c.client.responses.create(model=c.model, **{**RESPONSE, "input": items})
+    same("text of items", listed.output_text, chat.text)
+    steered = c.client.responses.create(model=c.model, **RESPONSE, **steer(VECTOR)).output_text
+    same("steered text", steered, c.chat.ask(**GREEDY, **steer(VECTOR)).text)
+
+
+@check("responses: what was said comes back as input, and a stream adds up to the plain answer")
+def _(c):
+    first = c.client.responses.create(model=c.model, **RESPONSE)
+    said = [{"role": "user", "content": RESPONSE["input"]}, *first.output, {"role": "user", "content": "Another."}]
+    request = {**RESPONSE, "input": said, "instructions": "Tell stories.", "metadata": {"run": "1"}}
+    plain = c.client.responses.create(model=c.model, **request)
+    same("metadata and instructions", (plain.metadata, plain.instructions), ({"run": "1"}, "Tell stories."))
+    events = list(c.client.responses.create(model=c.model, stream=True, **request))
+    same("sequence numbers", [event.sequence_number for event in events], list(range(len(events))))
+    deltas = [event.delta for event in events if event.type == "response.output_text.delta"]
+    same("streamed text", "".join(deltas), plain.output_text)
+    same("last event", events[-1].type, f"response.{plain.status}")
+    same("text of the last event", events[-1].response.output_text, plain.output_text)
+    # The client's own helper knows only answers that are complete.
+    request.pop("max_output_tokens")
+    whole = c.client.responses.create(model=c.model, **request)
+    with c.client.responses.stream(model=c.model, **request) as stream:
+        same("text by the client's own helper", stream.get_final_response().output_text, whole.output_text)
+
+
+@check("responses: what needs a store, and what is no text, is a BadRequestError that names it")
+def _(c):
+    def respond(**more):
+        return c.client.responses.create(**{"model": c.model, **RESPONSE, **more})
+
+    image = [{"role": "user", "content": [{"type": "input_image", "image_url": "data:,", "detail": "auto"}]}]
+    expect_error(lambda: respond(previous_response_id="resp_1"), param="previous_response_id",
+                 code="unsupported_parameter")
+    expect_error(lambda: respond(background=True), param="background", code="unsupported_parameter")
+    expect_error(lambda: respond(input=image), param="input[0].content[0].type", code="unsupported_value")
+    expect_error(lambda: respond(temperature=3), param="temperature")
+    expect_error(lambda: respond(input="sea and shore " * 20_000), param="input", code="context_length_exceeded")
+    expect_error(lambda: respond(model="no-such-model"), NotFoundError, code="model_not_found")
 
 
 @check_both("after all of this the plain greedy answer is still the same")

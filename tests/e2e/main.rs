@@ -10,6 +10,7 @@ mod captures;
 mod certificate;
 mod database;
 mod demo;
+mod embeddings;
 mod health;
 mod lifecycle;
 mod loading;
@@ -25,6 +26,7 @@ mod profiles;
 mod readme;
 mod refusals;
 mod requests;
+mod responses;
 mod restarts;
 mod router;
 mod sampling;
@@ -42,6 +44,8 @@ const NONE: &[&str] = &[];
 /// The two endpoints that complete text.
 const CHAT: &str = "/v1/chat/completions";
 const COMPLETIONS: &str = "/v1/completions";
+const EMBEDDINGS: &str = "/v1/embeddings";
+const RESPONSES: &str = "/v1/responses";
 
 /// A greedy chat of one message.
 fn chat(message: &str) -> Value {
@@ -51,6 +55,16 @@ fn chat(message: &str) -> Value {
 /// A greedy completion of one text.
 fn completion(prompt: &str) -> Value {
     json!({"model": "demo", "prompt": prompt, "temperature": 0, "max_tokens": 40})
+}
+
+/// The embedding of one text.
+fn embedding(text: &str) -> Value {
+    json!({"model": "demo", "input": text})
+}
+
+/// A greedy response to one text.
+fn response(input: &str) -> Value {
+    json!({"model": "demo", "input": input, "temperature": 0})
 }
 
 /// `body` with further keys.

@@ -10,7 +10,7 @@ use millm_tests::{Reply, Server, copies::Copies};
 use serde_json::{Value, json};
 
 use self::contract::Contract;
-use crate::{CHAT, COMPLETIONS, NONE, chat, completion, with};
+use crate::{CHAT, COMPLETIONS, EMBEDDINGS, NONE, RESPONSES, chat, completion, embedding, response, steering, with};
 
 const CAPTURE: &str = "/api/capture";
 const LENS: &str = "/api/logit_lens";
@@ -101,6 +101,16 @@ fn every_operation_answers_what_the_document_says() {
             assert!(chunks.len() >= 4, "{chunks:#?}");
             chunks.iter().for_each(|chunk| contract.check_chunk(operation, chunk));
         }
+    }
+    for more in [json!({}), json!({"encoding_format": "base64", "user": "x"})] {
+        check("createEmbedding", server.post(EMBEDDINGS, &with(&embedding("Hello"), more)));
+    }
+    for more in [json!({}), json!({"max_output_tokens": 2, "metadata": {"a": "b"}, "steering": steering("sea", 6.0)})] {
+        let body = with(&response("Hello"), more);
+        check("createResponse", server.post(RESPONSES, &body));
+        let events: Vec<Value> = server.stream(RESPONSES, &body).collect();
+        assert!(events.len() >= 9, "{events:#?}");
+        events.iter().for_each(|event| contract.check_chunk("createResponse", event));
     }
     // Many, so that it has not ended when it is cancelled.
     let endless = json!({"n": 128, "max_tokens": 400, "ignore_eos": true});

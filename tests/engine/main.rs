@@ -6,6 +6,7 @@ mod captures;
 mod company;
 mod inside;
 mod isolation;
+mod means;
 mod mixes;
 mod prefixes;
 mod pressure;

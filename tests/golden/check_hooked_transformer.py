@@ -324,7 +324,7 @@ def greedy(model: HookedTransformer, config: dict, tokens: torch.Tensor, count: 
 
 
 def run(model: HookedTransformer, tokens: torch.Tensor) -> dict:
-    """Every hook point without the batch axis, `mlp.hook_out` and `logits`."""
+    """Every hook point without the batch axis, `mlp.hook_out`, `ln_final.hook_out` and `logits`."""
     outputs = {}
 
     def keep(name: str):
@@ -334,6 +334,7 @@ def run(model: HookedTransformer, tokens: torch.Tensor) -> dict:
         block.mlp.register_forward_hook(keep(f"blocks.{layer}.mlp.hook_out"))
         for layer, block in enumerate(model.blocks)
     ]
+    handles.append(model.ln_final.register_forward_hook(keep("ln_final.hook_out")))
     outputs["logits"], cache = model.run_with_cache(tokens[None])
     for handle in handles:
         handle.remove()

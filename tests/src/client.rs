@@ -42,8 +42,9 @@ impl Iterator for Stream {
                     assert!(!self.done, "a chunk after [DONE]");
                     return Some(serde_json::from_str(json).expect("chunks are JSON"));
                 }
-                // Empty lines end events; those that begin with a colon keep the connection alive.
-                None => assert!(line.is_empty() || line.starts_with(':'), "{line}"),
+                // Empty lines end events; those that begin with a colon keep the connection alive. What an event is called
+                // is in its data, too.
+                None => assert!(line.is_empty() || line.starts_with(':') || line.starts_with("event: "), "{line}"),
             }
         }
     }

@@ -2,12 +2,13 @@
 //!
 //! * `check`: whether what is asked for is there
 //! * `reading`: what has been read so far, while the prompt is computed
-//! * `buffer`: one activation of it
+//! * `buffer`: one activation of it; `mean`: the mean of one
 //! * `lens`: the rows that become tokens
 
 mod buffer;
 mod check;
 mod lens;
+mod mean;
 mod reading;
 
 use std::ops::Range;
@@ -28,6 +29,8 @@ pub struct Captures {
     points: Vec<HookId>,
     /// Ascending, each once.
     positions: Vec<usize>,
+    /// Whether the mean over these is wanted, instead of a row for each.
+    mean: bool,
 }
 
 /// What the logit lens is to show: at each of these points of the residual stream and positions of the prompt, the
@@ -59,7 +62,7 @@ pub struct Activation {
     /// Where.
     pub point: HookId,
     /// With the axes of TransformerLens, without its batch: `[positions, width]`, `[positions, heads, d_head]`, or for
-    /// scores and patterns `[heads, positions, keys]`, `keys` being the length of the prompt.
+    /// scores and patterns `[heads, positions, keys]`, `keys` being the length of the prompt. A mean has no `positions`.
     pub shape: Vec<usize>,
     /// Row-major.
     pub data: Vec<f32>,
@@ -96,7 +99,13 @@ fn ascending<T: Ord>(mut values: Vec<T>) -> Vec<T> {
 impl Captures {
     /// Every point at every position; order and repetitions do not matter.
     pub fn new(points: Vec<HookId>, positions: Vec<usize>) -> Self {
-        Self { points: ascending(points), positions: ascending(positions) }
+        Self { points: ascending(points), positions: ascending(positions), mean: false }
+    }
+
+    /// The mean of every point over the positions. It takes no more memory than one of its rows in f64, however many they
+    /// are.
+    pub fn mean(points: Vec<HookId>, positions: Vec<usize>) -> Self {
+        Self { mean: true, ..Self::new(points, positions) }
     }
 
     /// Points, in the order of computation.
@@ -120,6 +129,9 @@ impl Captures {
             spec.hook_points.get(point.0 as usize).map_or(0, |hook| hook.row.elements(prompt_tokens) as u64)
         };
         let rows: u64 = self.points.iter().map(row).sum();
+        if self.mean {
+            return rows * size_of::<f64>() as u64;
+        }
         rows * self.positions.len() as u64 * size_of::<f32>() as u64
     }
 }

@@ -44,6 +44,12 @@ pub enum SubmitError {
         /// How many hook points the model has.
         hook_points: usize,
     },
+    /// The rows of some points grow with the prompt, so that they have no mean.
+    #[error("{point} has no mean over positions: its rows are as long as the prompt")]
+    CaptureMean {
+        /// The first such point.
+        point: HookPoint,
+    },
     /// The logit lens reads the residual stream, and this is something else.
     #[error(
         "the logit lens reads rows of the residual stream, [{d_model}] at every position; {point} is {}",

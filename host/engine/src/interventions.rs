@@ -74,6 +74,11 @@ impl Interventions {
         self.list.is_empty()
     }
 
+    /// Where something is done, in the order in which it applies.
+    pub(crate) fn points(&self) -> impl Iterator<Item = HookId> {
+        self.list.iter().map(|found| found.point)
+    }
+
     /// Adds the hook points to `wanted` that touch the positions of `chunk`, those where logits are computed only if the
     /// request has such rows in the step. Says whether there are any.
     pub(crate) fn mark(&self, chunk: &Range<usize>, has_logits: bool, wanted: &mut HookSet) -> bool {

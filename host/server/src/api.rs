@@ -34,4 +34,5 @@ pub(crate) use self::{
     budget::{Budget, Reservation},
     pieces::{Piece, body},
     query::parameters,
+    reading::captured,
 };

@@ -57,6 +57,16 @@ impl Fields {
         self.values.remove(key).filter(|value| !value.is_null())
     }
 
+    /// A field that stays where it is.
+    pub(crate) fn peek(&self, key: &str) -> Option<&Value> {
+        self.values.get(key)
+    }
+
+    /// Adds a field, or replaces it.
+    pub(crate) fn put(&mut self, key: &str, value: Value) {
+        self.values.insert(key.to_owned(), value);
+    }
+
     /// Whether a field is there and not null.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.values.get(key).is_some_and(|value| !value.is_null())

@@ -4,6 +4,9 @@
 //! share is in `sampling`, `tokens`, `logprobs`, `steering`, `output`, `unsupported` and `ignored`. Together they make a
 //! `call`, whose `generation` ends up in one `answer`, whole or as a `stream`, both made of `objects` and `timings`.
 //!
+//! `embeddings` reads a model instead of having it talk. `responses` makes a chat of what it is sent, and has `objects` of its
+//! own.
+//!
 //! The management API reads prompts, chats and `steering` by the same code.
 
 mod answer;
@@ -11,6 +14,7 @@ mod best_of;
 pub(crate) mod call;
 pub(crate) mod chat;
 pub(crate) mod completions;
+pub(crate) mod embeddings;
 pub(crate) mod endpoint;
 pub(crate) mod generation;
 mod ignored;
@@ -20,6 +24,7 @@ pub(crate) mod models;
 mod objects;
 mod output;
 pub(crate) mod prompt;
+pub(crate) mod responses;
 pub(crate) mod router;
 mod sampling;
 pub(crate) mod steering;

@@ -52,6 +52,8 @@ const URL: &str = "/api/openapi.json";
         v1::router::events,
         v1::chat::create,
         v1::completions::create,
+        v1::embeddings::create,
+        v1::responses::create,
         v1::tokenization::tokenize::create,
         v1::tokenization::detokenize::create,
         v1::tokenization::tokenizer_info::show,

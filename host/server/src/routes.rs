@@ -30,6 +30,8 @@ fn v1() -> Vec<Route> {
         ("/models/{*id}", get(openai::models::retrieve)),
         ("/chat/completions", post(openai::chat::create)),
         ("/completions", post(openai::completions::create)),
+        ("/embeddings", post(openai::embeddings::create)),
+        ("/responses", post(openai::responses::create)),
     ]
 }
 

@@ -52,6 +52,8 @@ impl HookSite {
     pub const MLP_RAW_OUT: Self = Self::constant("mlp.hook_out");
     /// The norm before the head: normalised, before gain and bias, `[T, d_model]`.
     pub const FINAL_NORMALIZED: Self = Self::constant("ln_final.hook_normalized");
+    /// What that norm yields, `[T, d_model]`: the `last_hidden_state` of transformers, whose mean is a text's embedding.
+    pub const FINAL_OUT: Self = Self::constant("ln_final.hook_out");
     /// What tokens are drawn from, after any softcap, `[T, d_vocab]`.
     pub const LOGITS: Self = Self::constant("logits");
 

@@ -73,12 +73,14 @@ impl Transformer {
         Ok(())
     }
 
-    /// Last norm and head of the rows whose logits are wanted.
+    /// Last norm and head of the rows whose logits are wanted; the norm of all, if somebody wants to see what it yields.
     fn head(&self, batch: &Batch<'_>, scratch: &mut Scratch, hooks: &mut Hooks<'_>, logits: &mut [f32]) -> Result<()> {
-        if batch.logit_rows.is_empty() {
+        let final_out = self.network.sites.final_out();
+        if batch.logit_rows.is_empty() && !hooks.wants(final_out) {
             return Ok(());
         }
         let (d_model, d_vocab) = (self.network.decoder.d_model, self.network.decoder.d_vocab);
+        let norm = &self.network.weights.final_norm;
         let Scratch { x, normalized, delta, .. } = scratch;
         // The buffers are free by now: gather the rows in one, norm them into the other.
         let len = batch.logit_rows.len() * d_model;
@@ -86,9 +88,26 @@ impl Transformer {
             gathered.copy_from_slice(&x[*row as usize * d_model..][..d_model]);
         }
         let rows = &mut normalized[..len];
-        self.network.weights.final_norm.normalize(&delta[..len], rows);
-        hooks.visit(self.network.sites.final_normalized(), rows, d_model)?;
-        self.network.weights.final_norm.scale(rows);
+        if !rows.is_empty() {
+            norm.normalize(&delta[..len], rows);
+            hooks.visit(self.network.sites.final_normalized(), rows, d_model)?;
+            norm.scale(rows);
+        }
+        if hooks.wants(final_out) {
+            // It has every row; those with logits as they are by now, and from here they go on.
+            let all = &mut delta[..x.len()];
+            norm.apply(x, all);
+            for (row, own) in batch.logit_rows.iter().zip(rows.chunks_exact(d_model)) {
+                all[*row as usize * d_model..][..d_model].copy_from_slice(own);
+            }
+            hooks.visit(final_out, all, d_model)?;
+            for (row, own) in batch.logit_rows.iter().zip(rows.chunks_exact_mut(d_model)) {
+                own.copy_from_slice(&all[*row as usize * d_model..][..d_model]);
+            }
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
         self.logits(rows, logits);
         hooks.visit(self.network.sites.logits(), logits, d_vocab)
     }

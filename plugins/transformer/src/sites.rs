@@ -106,8 +106,13 @@ impl Sites {
         HookId(self.first_block() + self.n_layers * self.per_block)
     }
 
-    pub(crate) fn logits(&self) -> HookId {
+    /// What the last norm yields.
+    pub(crate) fn final_out(&self) -> HookId {
         HookId(self.final_normalized().0 + 1)
+    }
+
+    pub(crate) fn logits(&self) -> HookId {
+        HookId(self.final_out().0 + 1)
     }
 
     /// The list that all the above are indices into.
@@ -126,6 +131,7 @@ impl Sites {
         }
         let vocabulary = RowShape::Flat { width: decoder.d_vocab as u32 };
         specs.push(HookPointSpec::new(HookPoint::model(HookSite::FINAL_NORMALIZED), stream).at_logits());
+        specs.push(HookPointSpec::new(HookPoint::model(HookSite::FINAL_OUT), stream));
         specs.push(HookPointSpec::new(HookPoint::model(HookSite::LOGITS), vocabulary).at_logits());
         specs
     }

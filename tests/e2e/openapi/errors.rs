@@ -6,7 +6,7 @@ use millm_tests::{Client, Reply, Server, copies::Copies};
 use serde_json::{Value, json};
 
 use super::{CAPTURE, LENS, RESID, capture, contract::Contract};
-use crate::{CHAT, COMPLETIONS, absurd_steering, chat, completion, with};
+use crate::{CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, absurd_steering, chat, completion, embedding, response, with};
 
 /// What is met when a host, its store or a plugin is in trouble or busy, which other tests bring about.
 const ELSEWHERE: [&str; 22] = [
@@ -170,7 +170,7 @@ fn wrong_texts_and_tokens(server: &Client, failed: &dyn Fn(&str, u16, Reply)) {
     }
 }
 
-/// The errors of the four operations that run a model.
+/// The errors of the operations that run a model.
 fn wrong_prompts_and_parameters(server: &Client, failed: &dyn Fn(&str, u16, Reply)) {
     let vector = |more: Value| {
         let vector = json!({"hook_point": RESID, "values": vec![1.0; 128]});
@@ -229,7 +229,31 @@ fn wrong_prompts_and_parameters(server: &Client, failed: &dyn Fn(&str, u16, Repl
         of("layers", &[json!([]), json!([99]), json!([-99]), json!("last")]),
         vec![json!({"top_k": 0}), json!({"top_k": 101}), json!({"steering": absurd_steering()})],
     ];
+    let texts = [
+        of("input", &prompts),
+        wrong.to_vec(),
+        of("dimensions", &[json!(0), json!(5)]),
+        vec![json!({"steerng": {}}), json!({"steering": absurd_steering()}), json!({"pooling": "cls"})],
+    ];
+    let inputs = [
+        json!([]),
+        json!(5),
+        json!(null),
+        json!([{"role": "pirate", "content": "a"}]),
+        json!([{"role": "user", "content": [{"type": "input_image"}]}]),
+        json!([{"type": "function_call_output", "call_id": "1", "output": "a"}]),
+        json!("story ".repeat(2000)),
+    ];
+    let beyond = [
+        json!({"max_output_tokens": 0}),
+        json!({"min_tokens": 9, "max_output_tokens": 5}),
+        json!({"background": true}),
+    ];
+    let drawn: Vec<Value> = drawn.into_iter().filter(|change| change.get("n").is_none()).collect();
+    let responses = [of("input", &inputs), drawn, wrong.to_vec(), beyond.to_vec()];
     for (operation, path, body, changes) in [
+        ("createEmbedding", EMBEDDINGS, embedding("Hello"), texts.concat()),
+        ("createResponse", RESPONSES, response("Hello"), responses.concat()),
         ("createChatCompletion", CHAT, chat("Hello"), chats),
         ("createCompletion", COMPLETIONS, completion("Hello"), completions),
         ("capture", CAPTURE, capture(), captures.concat()),
@@ -248,6 +272,7 @@ fn wrong_prompts_and_parameters(server: &Client, failed: &dyn Fn(&str, u16, Repl
     let told = json!({"prompt_logprobs": 20, "max_tokens": 1});
     failed("createChatCompletion", 413, server.post(CHAT, &with(&chat(&"story ".repeat(450)), told.clone())));
     failed("createCompletion", 413, server.post(COMPLETIONS, &with(&completion(&"story ".repeat(450)), told)));
+    failed("createEmbedding", 413, server.post(EMBEDDINGS, &with(&embedding(""), json!({"input": vec!["a"; 2000]}))));
     let tokens = json!({"prompt": null, "token_ids": vec![vec![10; 512]; 22]});
     failed("capture", 413, server.post(CAPTURE, &with(&capture(), tokens.clone())));
     failed("logitLens", 413, server.post(LENS, &tokens));

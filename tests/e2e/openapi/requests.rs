@@ -6,7 +6,7 @@ use millm_tests::{Reply, Server};
 use serde_json::{Map, Value, json};
 
 use super::{CAPTURE, LENS, RESID, capture, contract::Contract};
-use crate::{CHAT, COMPLETIONS, NONE, chat, completion, steering, with};
+use crate::{CHAT, COMPLETIONS, EMBEDDINGS, NONE, RESPONSES, chat, completion, embedding, response, steering, with};
 
 /// Sends what a schema of the document names, property by property. `sample` has a value for each, `place` puts it into a
 /// whole request.
@@ -93,6 +93,43 @@ fn whatever_the_document_lets_a_request_hold_is_accepted() {
     every_property_is_read(&contract, "StreamOptions", &json!({"include_usage": [true, false]}), options);
     let send = run("createCompletion", COMPLETIONS, with(&completion("Hello"), one_token));
     every_property_is_read(&contract, "CompletionBody", &with(&generation, completions), &send);
+
+    let texts = json!({
+        "input": ["Once", ["Once", "Twice"], [10, 11], [[10], [11, 12]]],
+        "model": ["demo"],
+        "encoding_format": ["float", "base64"],
+        "dimensions": [128],
+        "hook_point": ["hook_embed", "blocks.2.hook_resid_post", "ln_final.hook_normalized", "ln_final.hook_out", "logits"],
+        "pooling": ["mean", "last"],
+        "normalize": [true, false],
+        "steering": [{}, steering("sea", 6.0)],
+        "profile": ["", "sea"],
+        "steering_scale": [0.5],
+    });
+    let send_text = run("createEmbedding", EMBEDDINGS, embedding("Hello"));
+    every_property_is_read(&contract, "EmbeddingBody", &texts, &send_text);
+    let called = json!([
+        {"type": "message", "role": "developer", "content": "a"},
+        {"role": "user", "content": [{"type": "input_text", "text": "a"}]},
+        {"role": "assistant", "content": [{"type": "output_text", "text": "a"}, {"type": "refusal", "refusal": "b"}]},
+        {"role": "user", "content": "b"},
+    ]);
+    let inputs = json!({
+        "input": ["Hello", called],
+        "model": ["demo"],
+        "instructions": ["Be brief."],
+        "max_output_tokens": [1, 2],
+        "metadata": [{}, {"a": "b"}],
+        "temperature": [0, 2, 0.5],
+        "top_p": [0, 1],
+        "stream": [false, true],
+        "text": [{}, {"format": {"type": "text"}}],
+        "steering": [{}, steering("sea", 6.0)],
+        "profile": ["", "sea"],
+        "steering_scale": [0.5],
+    });
+    let send_input = run("createResponse", RESPONSES, with(&response("Hello"), json!({"max_output_tokens": 1})));
+    every_property_is_read(&contract, "ResponseBody", &inputs, &send_input);
 
     let template = json!({
         "model": ["demo"],
@@ -201,6 +238,8 @@ fn what_the_document_forbids_is_refused() {
     for (operation, path, schema, body) in [
         ("createChatCompletion", CHAT, "ChatBody", chat("Hello")),
         ("createCompletion", COMPLETIONS, "CompletionBody", completion("Hello")),
+        ("createEmbedding", EMBEDDINGS, "EmbeddingBody", embedding("Hello")),
+        ("createResponse", RESPONSES, "ResponseBody", response("Hello")),
         ("capture", CAPTURE, "CaptureBody", capture()),
         ("logitLens", LENS, "LensBody", json!({"prompt": "Once"})),
     ] {

@@ -17,7 +17,10 @@ pub(crate) fn check(request: &Request, spec: &ModelSpec) -> Result<(), SubmitErr
         }
     }
     for point in captures.points() {
-        hook(spec, *point)?;
+        let HookPointSpec { point, row, .. } = hook(spec, *point)?;
+        if captures.mean && matches!(row, RowShape::Keys { .. }) {
+            return Err(SubmitError::CaptureMean { point: point.clone() });
+        }
     }
     for point in lens.points() {
         let HookPointSpec { point, row, rows, .. } = hook(spec, *point)?;

@@ -2,16 +2,46 @@ use std::ops::Range;
 
 use millm_plugin_api::{HookId, HookSet, ModelSpec, PluginError, RowSet, loaded::LoadedModel};
 
-use super::{Captured, buffer::Buffer, lens::Lens, within};
+use super::{Activation, Captured, buffer::Buffer, lens::Lens, mean::Mean, within};
 use crate::{error::RequestError, request::Request, sampling::TokenLogprob};
 
 /// What has been read of one request's prompt so far. Its memory is that of the result.
 #[derive(Debug)]
 pub(crate) struct Reading {
     /// In the order of [`Captures::points`](super::Captures::points).
-    activations: Vec<Buffer>,
+    activations: Vec<Sink>,
     lens: Lens,
     logprobs: Vec<TokenLogprob>,
+}
+
+/// Where the rows of an activation go.
+#[derive(Debug)]
+enum Sink {
+    Rows(Buffer),
+    Mean(Mean),
+}
+
+impl Sink {
+    fn point(&self) -> HookId {
+        match self {
+            Self::Rows(buffer) => buffer.point,
+            Self::Mean(mean) => mean.point,
+        }
+    }
+
+    fn push(&mut self, row: &[f32]) {
+        match self {
+            Self::Rows(buffer) => buffer.push(row),
+            Self::Mean(mean) => mean.push(row),
+        }
+    }
+
+    fn finish(self, spec: &ModelSpec) -> Result<Activation, PluginError> {
+        match self {
+            Self::Rows(buffer) => buffer.finish(spec),
+            Self::Mean(mean) => mean.finish(spec),
+        }
+    }
 }
 
 /// The rows of one request at one point of a step.
@@ -39,8 +69,14 @@ impl Reading {
         let captures = &request.captures;
         let points = if captures.is_empty() { &[] } else { captures.points() };
         let (positions, keys) = (captures.positions().len(), request.prompt.len());
-        let buffer = |point: &HookId| Buffer::new(*point, spec.hook_points[point.0 as usize].row, positions, keys);
-        let activations = points.iter().map(buffer).collect::<Result<_, _>>()?;
+        let sink = |point: &HookId| {
+            let row = spec.hook_points[point.0 as usize].row;
+            match captures.mean {
+                true => Ok(Sink::Mean(Mean::new(*point, row, positions))),
+                false => Buffer::new(*point, row, positions, keys).map(Sink::Rows),
+            }
+        };
+        let activations = points.iter().map(sink).collect::<Result<_, _>>()?;
         Ok(Self { activations, lens: Lens::new(&request.lens), logprobs: Vec::new() })
     }
 
@@ -48,7 +84,7 @@ impl Reading {
     pub(crate) fn copy(&mut self, request: &Request, lent: &LentRows<'_>) {
         let LentRows { point, rows, ref chunk, data, width } = *lent;
         let row = |index: usize| &data[index * width..(index + 1) * width];
-        if let Ok(index) = self.activations.binary_search_by_key(&point, |buffer| buffer.point) {
+        if let Ok(index) = self.activations.binary_search_by_key(&point, Sink::point) {
             for (count, position) in within(request.captures.positions(), chunk).iter().enumerate() {
                 let index_of_row = match rows {
                     // Where logprobs are wanted, all rows have logits.
@@ -96,7 +132,7 @@ impl Reading {
     ///
     /// `INTERNAL` if the model did not lend each row once.
     pub(crate) fn finish(self, request: &Request, spec: &ModelSpec) -> Result<Captured, PluginError> {
-        let activations = self.activations.into_iter().map(|buffer| buffer.finish(spec)).collect::<Result<_, _>>()?;
+        let activations = self.activations.into_iter().map(|sink| sink.finish(spec)).collect::<Result<_, _>>()?;
         Ok(Captured { activations, lens: self.lens.finish(&request.lens, spec)?, logprobs: self.logprobs })
     }
 }
@@ -111,9 +147,13 @@ pub(crate) fn mark(request: &Request, chunk: &Range<usize>, wanted: &mut HookSet
 
 /// The positions of `chunk` whose logits `request` reads, ascending.
 pub(crate) fn logit_positions(request: &Request, spec: &ModelSpec, chunk: &Range<usize>) -> Vec<usize> {
+    let Request { captures, interventions, .. } = request;
     let at_logits = |point: &HookId| spec.hook_points[point.0 as usize].rows == RowSet::Logits;
-    let captured = match request.captures.points().iter().any(at_logits) {
-        true => within(request.captures.positions(), chunk),
+    // What is edited only in rows with logits has to be there for whoever looks behind it.
+    let edited = interventions.points().filter(at_logits).min();
+    let behind = |point: &HookId| edited.is_some_and(|edited| edited < *point);
+    let captured = match captures.points().iter().any(|point| at_logits(point) || behind(point)) {
+        true => within(captures.positions(), chunk),
         false => &[],
     };
     if request.prompt_logprobs.is_none() {

@@ -28,13 +28,19 @@ pub(super) struct Row {
 }
 
 /// Operations that make a model say something.
-const GENERATE: &[&str] = &["createChatCompletion", "createCompletion"];
+const GENERATE: &[&str] = &["createChatCompletion", "createCompletion", "createResponse"];
+/// Those of them that may tell of their prompts.
+const TELL: &[&str] = &["createChatCompletion", "createCompletion"];
+/// Those of them that read a chat.
+const CHAT: &[&str] = &["createChatCompletion", "createResponse"];
 /// Those about tokens and texts; then those of them that take a body, and that read a chat.
 const TOKENS: &[&str] = &["tokenize", "detokenize", "applyTemplate", "getTokenizerInfo"];
 const TOKENS_OF: &[&str] = &["tokenize", "detokenize", "applyTemplate"];
 const TEMPLATE: &[&str] = &["tokenize", "applyTemplate"];
 /// Those that read a model from within.
-const READ: &[&str] = &["capture", "logitLens"];
+const READ: &[&str] = &["capture", "logitLens", "createEmbedding"];
+/// Those of them that read chats, too, and at chosen positions.
+const READ_AT: &[&str] = &["capture", "logitLens"];
 /// Those of the management that take a body.
 const TOLD: &[&str] = &["createModel", "changeModel", "loadModel", "unloadModel", "trustPlugin"];
 /// Those of the router that take a body; then all that change something.
@@ -129,14 +135,14 @@ kinds! {
     DecimalAboveMax: bad("decimal_above_max_value", &[&["unloadModel"], GENERATE]);
     DecimalBelowMin: bad("decimal_below_min_value", &[&["unloadModel"], GENERATE]);
     IntegerAboveMax: bad("integer_above_max_value", &[GENERATE, &["logitLens"]]);
-    IntegerBelowMin: bad("integer_below_min_value", &[GENERATE, &["logitLens"]]);
+    IntegerBelowMin: bad("integer_below_min_value", &[GENERATE, &["logitLens", "createEmbedding"]]);
     EmptyArray: bad("empty_array", &[GENERATE, READ, TEMPLATE]);
     ArrayTooLong: bad("array_above_max_length", &[GENERATE, READ]);
     StringTooLong: bad("string_above_max_length", &[GENERATE]);
     // What the model cannot do.
     ContextLength: bad("context_length_exceeded", &[GENERATE, READ]);
-    NoChatTemplate: bad("no_chat_template", &[&["createChatCompletion"], READ, TEMPLATE]);
-    InvalidMessages: bad("invalid_messages", &[&["createChatCompletion"], READ, TEMPLATE]);
+    NoChatTemplate: bad("no_chat_template", &[CHAT, READ_AT, TEMPLATE]);
+    InvalidMessages: bad("invalid_messages", &[CHAT, READ_AT, TEMPLATE]);
     // Steering.
     UnknownHookPoint: bad("unknown_hook_point", &[GENERATE, READ]);
     AbsentHookPoint: bad("absent_hook_point", &[GENERATE, READ]);
@@ -145,11 +151,11 @@ kinds! {
     UnknownVector: bad("unknown_vector", &[GENERATE, READ]);
     UnusableVector: bad("unusable_vector", &[GENERATE, READ]);
     InvalidVectorLength: bad("invalid_vector_length", &[GENERATE, READ]);
-    SteeringNotFinite: bad("steering_not_finite", &[GENERATE, &["logitLens"]]);
+    SteeringNotFinite: bad("steering_not_finite", &[GENERATE, &["logitLens", "createEmbedding"]]);
     // Reading activations.
-    InvalidSelector: bad("invalid_selector", &[READ]);
+    InvalidSelector: bad("invalid_selector", &[READ_AT]);
     NoLogitLens: bad("no_logit_lens", &[&["logitLens"]]);
-    CaptureTooLarge: refused(S::PAYLOAD_TOO_LARGE, "capture_too_large", &[GENERATE, READ]);
+    CaptureTooLarge: refused(S::PAYLOAD_TOO_LARGE, "capture_too_large", &[TELL, READ]);
     LensTooLarge: refused(S::PAYLOAD_TOO_LARGE, "lens_too_large", &[&["logitLens"]]);
     // Who and where. Any operation with a key can answer the first, any that changes something the second.
     InvalidApiKey: refused(S::UNAUTHORIZED, "invalid_api_key", &[]);
@@ -183,7 +189,7 @@ kinds! {
     StoreUnavailable: failed(S::SERVICE_UNAVAILABLE, "store_unavailable", Retry::After(1), &[CHANGE, LOOK, GENERATE, READ, TOKENS, ROUTED]);
     StoreFull: failed(S::INSUFFICIENT_STORAGE, "store_full", Retry::Never, &[CHANGE, GENERATE, READ, TOKENS, ROUTED]);
     QueueFull: busy("queue_full", &[GENERATE, READ, &["getCertificate"]]);
-    CapturesBusy: busy("captures_busy", &[GENERATE, READ]);
+    CapturesBusy: busy("captures_busy", &[TELL, READ]);
     // Told to whoever waits for what somebody has cancelled.
     RequestCancelled: failed(S::SERVICE_UNAVAILABLE, "request_cancelled", Retry::Never, &[GENERATE, READ]);
     RequestTimeout: failed(S::GATEWAY_TIMEOUT, "request_timeout", Retry::Never, &[GENERATE, READ]);

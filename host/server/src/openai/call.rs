@@ -1,20 +1,19 @@
 //! A request that has been read, and how it is answered.
 
+mod remarks;
 mod room;
 
 use std::{iter, sync::Arc};
 
 use axum::{
     Json,
-    http::{HeaderValue, header},
+    http::header,
     response::{IntoResponse, Response},
 };
-use futures_util::{StreamExt, stream};
 use millm_engine::{Request, SubmitError};
 use millm_store::PrependBos;
 
-use tokio::time::timeout;
-
+pub(crate) use self::remarks::Remarks;
 use self::room::room;
 use super::{
     answer::{Answer, Beginning, Form},
@@ -27,7 +26,7 @@ use super::{
     prompt::Given,
     sampling::SamplingFields,
     steering::{Steering, SteeringHeaders},
-    stream::{self as events, Framing, KEEP_ALIVE},
+    stream::{self as events, Framing},
     tokens, unsupported,
 };
 use crate::{
@@ -75,10 +74,22 @@ pub(crate) struct Call {
     computed: u32,
     form: Form,
     delivery: Delivery,
-    /// The profile that it is steered by.
-    profile: Option<String>,
-    ignored: Ignored,
+    remarks: Remarks,
     /// If something is told of the prompts.
+    reservation: Option<Reservation>,
+}
+
+/// A call whose requests are with the engine.
+pub(crate) struct Started {
+    /// What the request calls the model.
+    pub(crate) id: String,
+    pub(crate) model: Arc<Model>,
+    pub(crate) generation: Generation,
+    /// Of all prompts.
+    pub(crate) prompt_tokens: usize,
+    pub(crate) delivery: Delivery,
+    pub(crate) remarks: Remarks,
+    form: Form,
     reservation: Option<Reservation>,
 }
 
@@ -182,7 +193,8 @@ impl Common {
         let usage_in_chunks = delivery == Delivery::Stream { include_usage: true };
         let status = Some(steering.status).filter(|status| output.tells_steering && !status.is_empty());
         let form = Form { model: id, endpoint, logprobs, prompts: beginnings, choices, usage_in_chunks, status };
-        Ok(Call { model, requests, computed, form, delivery, profile: steering.profile, ignored, reservation })
+        let remarks = Remarks { profile: steering.profile, ignored };
+        Ok(Call { model, requests, computed, form, delivery, remarks, reservation })
     }
 }
 
@@ -195,16 +207,15 @@ fn told_bytes(logprobs: &Logprobs, requests: &[Request], beginnings: &[Beginning
 }
 
 impl Call {
-    /// Reads the request `body` to `endpoint`. Of its fields `read` takes those of the endpoint, given how many choices each
+    /// Reads a request to `endpoint`. Of the `fields` of its body `read` takes those of the endpoint, given how many choices each
     /// prompt has; `tokenize` makes prompts of them once all are known to be right: that takes as long as they are large.
     pub(crate) fn read<T>(
-        body: &[u8],
+        mut fields: Fields,
         sources: Sources<'_>,
         endpoint: Endpoint,
         read: impl FnOnce(&mut Fields, u32) -> Result<T, ApiError>,
         tokenize: impl FnOnce(T, &Model, PrependBos) -> Result<Vec<Given>, ApiError>,
     ) -> Result<Self, ApiError> {
-        let mut fields = Fields::parse(body)?;
         let common = Common::read(&mut fields, sources, endpoint)?;
         let own = read(&mut fields, common.computed)?;
         let ignored = Ignored::of(fields)?;
@@ -212,14 +223,28 @@ impl Call {
         common.into_call(endpoint, prompts, ignored, sources.memory)
     }
 
+    /// With these names of parameters that do nothing, besides those that it knows of.
+    pub(crate) fn ignoring(self, names: Vec<String>) -> Self {
+        Self { remarks: self.remarks.ignoring(names), ..self }
+    }
+
+    /// Submits the requests.
+    pub(crate) fn start(self, caller: &Caller) -> Result<Started, ApiError> {
+        let Self { model, requests, computed, form, delivery, remarks, reservation } = self;
+        let prompt_tokens = requests.iter().map(|request| request.prompt.len()).sum();
+        let requests = requests.into_iter().map(|request| caller.own(request)).collect();
+        let generation = Generation::start(&model.engine, requests, computed)
+            .map_err(|error| refused(&error, form.endpoint.prompt_param()))?;
+        let id = form.model.clone();
+        Ok(Started { id, model, generation, prompt_tokens, form, delivery, remarks, reservation })
+    }
+
     /// Submits the requests and answers with what they yield. Until the engine has said something, or a client has to be told
     /// that it is waited for, a failure still has a status of its own.
     pub(crate) async fn answer(self, caller: &Caller) -> Result<Response, ApiError> {
-        let Self { model, requests, computed, form, delivery, profile, ignored, reservation } = self;
-        let prompt_tokens = requests.iter().map(|request| request.prompt.len()).sum();
-        let requests = requests.into_iter().map(|request| caller.own(request)).collect();
-        let mut generation = Generation::start(&model.engine, requests, computed)
-            .map_err(|error| refused(&error, form.endpoint.prompt_param()))?;
+        let computed = self.computed;
+        let Started { id: _, model, generation, prompt_tokens, form, delivery, remarks, reservation } =
+            self.start(caller)?;
         let choices = form.all_choices();
         let shown = form.choices;
         let answer = Answer::new(form, &model);
@@ -240,19 +265,12 @@ impl Call {
                 }
             }
             Delivery::Stream { .. } => {
-                // Past that a client, or what is between, would take silence for the end.
-                let first = match timeout(KEEP_ALIVE, generation.next()).await {
-                    Ok(first) => Some(first.unwrap_or_else(|| Err(ApiError::internal()))?),
-                    Err(_) => None,
-                };
+                let news = events::begun(generation).await?;
                 let framing = Framing { answer, prompt_tokens, choices, reservation };
-                events::respond(framing, stream::iter(first.map(Ok)).chain(generation))
+                events::respond(framing, news)
             }
         };
-        if let Some(profile) = profile.and_then(|profile| HeaderValue::try_from(profile).ok()) {
-            response.headers_mut().insert("x-millm-profile", profile);
-        }
-        ignored.tell(&mut response);
+        remarks.tell(&mut response);
         Ok(response)
     }
 }
@@ -263,6 +281,7 @@ pub(crate) fn refused(error: &SubmitError, prompt_param: &str) -> ApiError {
         SubmitError::ContextLength { .. } => Kind::ContextLength,
         SubmitError::CapturePosition { .. }
         | SubmitError::CapturePoint { .. }
+        | SubmitError::CaptureMean { .. }
         | SubmitError::LensPoint { .. }
         | SubmitError::LensTop { .. } => {
             // Everything was checked against the same model.

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     app::App,
     error::{ApiError, Kind},
+    fields::Fields,
     http::{Caller, JsonBody},
     models::Model,
     openapi::described::{ChatBody, Steerers},
@@ -47,11 +48,16 @@ pub(crate) async fn create(
 }
 
 fn read(body: &[u8], sources: Sources<'_>) -> Result<Call, ApiError> {
+    of_fields(Fields::parse(body)?, sources)
+}
+
+/// What the fields of a body ask for.
+pub(crate) fn of_fields(fields: Fields, sources: Sources<'_>) -> Result<Call, ApiError> {
     let tokenize = |input, model: &Model, _| {
         let tokens = prompt(model, &input, "use /v1/completions")?;
         Ok(vec![Given { tokens, text: None, hidden: 0 }])
     };
-    Call::read(body, sources, Endpoint::Chat, |fields, _| messages::read(fields), tokenize)
+    Call::read(fields, sources, Endpoint::Chat, |fields, _| messages::read(fields), tokenize)
 }
 
 /// The chat in tokens, as the model's template writes it. Special tokens are the template's business. `instead` says what

@@ -60,5 +60,5 @@ fn read(body: &[u8], sources: Sources<'_>) -> Result<Call, ApiError> {
     let tokenize = |prompts: Vec<Prompt>, model: &Model, prepend_bos| {
         prompts.into_iter().map(|prompt| prompt.into_given(model, prepend_bos)).collect()
     };
-    Call::read(body, sources, Endpoint::Completions, read, tokenize)
+    Call::read(Fields::parse(body)?, sources, Endpoint::Completions, read, tokenize)
 }

@@ -36,6 +36,12 @@ impl Ignored {
         Ok(Self { names })
     }
 
+    /// With these, which were taken and do nothing, too.
+    pub(crate) fn and(mut self, names: Vec<String>) -> Self {
+        self.names.extend(names);
+        self
+    }
+
     /// Says it in a header of the answer.
     pub(crate) fn tell(&self, response: &mut Response) {
         if let Some(names) = self.header() {

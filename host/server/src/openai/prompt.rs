@@ -99,6 +99,11 @@ impl Prompt {
         &self.path
     }
 
+    /// Whether it is a text without characters. Tokens are never none.
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(&self.content, Content::Text(text) if text.is_empty())
+    }
+
     /// The prompt in tokens.
     pub(crate) fn into_given(self, model: &Model, prepend_bos: PrependBos) -> Result<Given, ApiError> {
         let Self { path, content } = self;

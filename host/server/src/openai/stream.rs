@@ -12,10 +12,11 @@ use axum::{
 use futures_util::{Stream, StreamExt, stream};
 
 use serde::Serialize;
+use tokio::time::timeout;
 
 use super::{
     answer::{Answer, Chunk},
-    generation::Progress,
+    generation::{Generation, Progress},
 };
 use crate::{api::Reservation, error::ApiError};
 
@@ -33,13 +34,31 @@ pub(crate) struct Framing {
     pub(crate) reservation: Option<Reservation>,
 }
 
+/// The news of `generation`, once there is some, or once a client has to be told that it is waited for: what fails before has a
+/// status of its own.
+pub(crate) async fn begun(
+    mut generation: Generation,
+) -> Result<impl Stream<Item = Result<Progress, ApiError>> + Send + 'static, ApiError> {
+    // Past that a client, or what is between, would take silence for the end.
+    let first = match timeout(KEEP_ALIVE, generation.next()).await {
+        Ok(first) => Some(first.unwrap_or_else(|| Err(ApiError::internal()))?),
+        Err(_) => None,
+    };
+    Ok(stream::iter(first.map(Ok)).chain(generation))
+}
+
 /// A response whose body follows `news`. Ends in `[DONE]`, or in an error and nothing more.
 pub(crate) fn respond(
     framing: Framing,
     news: impl Stream<Item = Result<Progress, ApiError>> + Send + 'static,
 ) -> Response {
+    sse(events(framing, news))
+}
+
+/// A response of server-sent events, with a comment whenever there has been none for a while.
+pub(crate) fn sse(events: impl Stream<Item = Result<Event, axum::Error>> + Send + 'static) -> Response {
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE).text("ping");
-    let mut response = Sse::new(events(framing, news)).keep_alive(keep_alive).into_response();
+    let mut response = Sse::new(events).keep_alive(keep_alive).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));

@@ -1,18 +1,22 @@
 //! What has no type of its own in this program: what is taken from JSON or from a URL field by field, written piece by
 //! piece, or belongs to a crate that knows nothing of OpenAPI.
 
+mod embeddings;
 mod generation;
 mod management;
 mod parameters;
 mod plugins;
 mod reading;
+mod responses;
 mod tokens;
 
 pub(crate) use self::{
+    embeddings::{EmbeddingAnswer, EmbeddingBody},
     generation::{ChatBody, CompletionBody},
     management::{Begun, LoadBody, ModelChange, NewModel, RouterBody, TrustBody, UnloadBody},
     parameters::{ModelId, ModelName, OperationId, PluginName, RequestIdParameter, Steerers, WaitSeconds},
     plugins::Plugin,
     reading::{CaptureAnswer, CaptureBody, LensAnswer, LensBody},
+    responses::ResponseBody,
     tokens::{DetokenizeBody, TemplateBody, TokenizeBody},
 };

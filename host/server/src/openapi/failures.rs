@@ -21,7 +21,9 @@ impl Modify for Failures {
                 (HttpMethod::Patch, &mut item.patch),
                 (HttpMethod::Delete, &mut item.delete),
             ];
-            for (method, operation) in methods.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?))) {
+            for (method, operation) in
+                methods.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+            {
                 add(path, &method, operation);
             }
         }

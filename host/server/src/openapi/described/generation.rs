@@ -161,7 +161,7 @@ enum Part {
 /// A text, several, the tokens of one, or those of several.
 #[derive(ToSchema)]
 #[serde(untagged)]
-enum CompletionPrompt {
+pub(super) enum CompletionPrompt {
     Text(String),
     Texts(Vec<String>),
     Tokens(Vec<u32>),
