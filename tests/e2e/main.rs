@@ -33,6 +33,7 @@ mod sampling;
 mod startup;
 mod steering;
 mod storage;
+mod structured;
 mod tokenization;
 mod unloading;
 

@@ -56,7 +56,10 @@ fn every_parameter_out_of_range_or_of_a_wrong_type_is_named() {
         (json!({"stop_token_ids": [-1]}), "stop_token_ids[0]"),
         (json!({"ignore_eos": "no"}), "ignore_eos"),
         (json!({"cache_prompt": 1}), "cache_prompt"),
-        (json!({"response_format": {"type": "json_object"}}), "response_format"),
+        (json!({"response_format": {"type": "xml"}}), "response_format.type"),
+        (json!({"response_format": {"type": "json_object"}, "grammar": "start: \"a\""}), "grammar"),
+        (json!({"guided_json": {"type": "array", "uniqueItems": true}}), "guided_json"),
+        (json!({"structured_outputs": {"regex": "a("}}), "structured_outputs.regex"),
     ];
     for (path, body) in [(CHAT, chat("Hello")), (COMPLETIONS, completion("Hello"))] {
         for (change, param) in &cases {

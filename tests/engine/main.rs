@@ -4,6 +4,7 @@
 
 mod captures;
 mod company;
+mod grammars;
 mod inside;
 mod isolation;
 mod means;

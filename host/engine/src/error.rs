@@ -1,6 +1,7 @@
 //! Why a request was refused, or ended without a result.
 
 use millm_plugin_api::{HookPoint, PluginError, RowSet, RowShape};
+use millm_text::ConstraintError;
 
 /// Why a request was not taken on.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -114,6 +115,14 @@ pub enum RequestError {
         /// Where in the computation.
         point: HookPoint,
         /// Where in the prompt.
+        position: usize,
+    },
+    /// What its text has to be cannot be followed any further.
+    #[error("{source} (at position {position})")]
+    Grammar {
+        /// Why.
+        source: ConstraintError,
+        /// Position of the token that could not be drawn, or that was.
         position: usize,
     },
     /// The client has not read for so long that its place was given away.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use millm_text::StopStrings;
+use millm_text::{Grammar, StopStrings};
 
 use crate::{
     captures::{Captures, LogitLens},
@@ -37,6 +37,11 @@ pub struct Request {
     pub choices: u32,
     /// How tokens are drawn. Choice `i` of a seed draws from stream `i` of it, whatever else runs.
     pub sampling: Sampling,
+    /// What every choice's text has to be. Tokens that it does not allow are never drawn, and
+    /// [`stop_token_ids`](Self::stop_token_ids) only where it may end; where nothing else is possible the choice ends with
+    /// [`FinishReason::Stop`](crate::FinishReason::Stop), whatever `min_tokens` says. [`stop`](Self::stop) and `max_tokens`
+    /// cut a text short all the same.
+    pub grammar: Option<Grammar>,
     /// Texts at which a choice ends; they are not part of its text.
     pub stop: StopStrings,
     /// Whether every drawn token comes with its logprob, and how many of the most probable ones with it.
@@ -65,6 +70,7 @@ impl Default for Request {
             max_tokens: 0,
             choices: 1,
             sampling: Sampling::default(),
+            grammar: None,
             stop: StopStrings::default(),
             logprobs: None,
             stop_token_ids: Vec::new(),

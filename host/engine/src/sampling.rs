@@ -29,6 +29,9 @@ pub(crate) use self::{distribution::Distribution, sampler::Sampler};
 /// 6. `temperature` divides the scores.
 /// 7. `top_k`, `top_p`, `min_p` and `typical_p` each remove candidates. One always stays.
 ///
+/// Tokens that a [grammar](crate::Request::grammar) does not allow are out before any of this, and those that are left count as
+/// the vocabulary.
+///
 /// Steps 1 to 4 compute in f64 from the model's f32 logits. If they ban every token of the vocabulary, that draw is made
 /// without them. Values outside of the ranges below are for the caller to refuse: they still draw some token.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! The OpenAI API.
 //!
 //! A request's way: `crate::fields` takes the JSON apart and `chat` or `completions` says which fields there are; what both
-//! share is in `sampling`, `tokens`, `logprobs`, `steering`, `output`, `unsupported` and `ignored`. Together they make a
+//! share is in `sampling`, `tokens`, `logprobs`, `steering`, `output`, `structured`, `unsupported` and `ignored`. Together they make a
 //! `call`, whose `generation` ends up in one `answer`, whole or as a `stream`, both made of `objects` and `timings`.
 //!
 //! `embeddings` reads a model instead of having it talk. `responses` makes a chat of what it is sent, and has `objects` of its
@@ -29,6 +29,7 @@ pub(crate) mod router;
 mod sampling;
 pub(crate) mod steering;
 mod stream;
+mod structured;
 mod timings;
 pub(crate) mod tokenization;
 mod tokens;

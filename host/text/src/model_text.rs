@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use crate::{ChatTemplate, GenerationConfig, TextError, Tokenizer};
+use crate::{ChatTemplate, GenerationConfig, GrammarCompiler, TextError, Tokenizer};
 
 /// Everything a model folder says about text. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -14,6 +14,8 @@ pub struct ModelText {
     /// The tokens that end a text: `generation_config.json`, else `config.json`, else the tokenizer's `eos_token`.
     /// Empty if none of them names one: then only length and stop strings end a text.
     pub eos_token_ids: Vec<u32>,
+    /// What makes grammars for its tokens.
+    pub grammars: GrammarCompiler,
 }
 
 impl ModelText {
@@ -28,6 +30,7 @@ impl ModelText {
         if eos_token_ids.is_empty() {
             eos_token_ids.extend(tokenizer.special_token_id("eos_token"));
         }
-        Ok(Self { tokenizer, generation_config, chat_template: ChatTemplate::load(folder)?, eos_token_ids })
+        let grammars = GrammarCompiler::new(tokenizer.clone());
+        Ok(Self { tokenizer, generation_config, chat_template: ChatTemplate::load(folder)?, eos_token_ids, grammars })
     }
 }

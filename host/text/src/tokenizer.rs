@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub struct Tokenizer(Arc<Inner>);
 struct Inner {
     hf: tokenizers::Tokenizer,
     special_tokens: SpecialTokens,
-    special_ids: HashSet<u32>,
+    added: HashMap<u32, AddedToken>,
     boundary: Boundary,
 }
 
@@ -41,10 +41,9 @@ impl Tokenizer {
         })?;
         prepare(&mut hf, &special_tokens)
             .map_err(|error| TextError::InvalidTokenizer { path, reason: one_line(error) })?;
-        let special_ids =
-            hf.get_added_tokens_decoder().iter().filter_map(|(id, token)| token.special.then_some(*id)).collect();
+        let added = hf.get_added_tokens_decoder().into_iter().collect();
         let boundary = Boundary::of(hf.get_decoder());
-        Ok(Self(Arc::new(Inner { hf, special_tokens, special_ids, boundary })))
+        Ok(Self(Arc::new(Inner { hf, special_tokens, added, boundary })))
     }
 
     /// The tokens of `text`, of any length: settings in `tokenizer.json` that truncate or pad do not apply.
@@ -109,6 +108,21 @@ impl Tokenizer {
         found.into_iter().map(|(_, token)| token.content).collect()
     }
 
+    /// An added token's text, and whether it is special; `None` if the id is of another token or of none.
+    pub(crate) fn added_token(&self, id: u32) -> Option<(&str, bool)> {
+        self.0.added.get(&id).map(|token| (token.content.as_str(), token.special))
+    }
+
+    /// The ids and texts of all added tokens, in no order.
+    pub(crate) fn added_tokens(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.0.added.iter().map(|(id, token)| (*id, token.content.as_str()))
+    }
+
+    /// The largest id, plus one. Not every id below it has a token.
+    pub(crate) fn id_limit(&self) -> u32 {
+        self.0.hf.get_vocab(true).into_values().max().map_or(0, |last| last.saturating_add(1))
+    }
+
     /// The id of a token as the vocabulary spells it: `Ġthe`, `▁the`, `<|eot_id|>`.
     pub fn token_to_id(&self, token: &str) -> Option<u32> {
         self.0.hf.token_to_id(token)
@@ -121,7 +135,7 @@ impl Tokenizer {
 
     /// Whether the token structures the text instead of being part of it, like BOS or the end of a turn.
     pub fn is_special(&self, id: u32) -> bool {
-        self.0.special_ids.contains(&id)
+        self.added_token(id).is_some_and(|(_, special)| special)
     }
 
     /// The named special tokens, as texts.

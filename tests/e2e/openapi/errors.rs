@@ -207,6 +207,10 @@ fn wrong_prompts_and_parameters(server: &Client, failed: &dyn Fn(&str, u16, Repl
         json!({"n": 129}),
         json!({"stop": "a".repeat(513)}),
         json!({"stop": vec!["a"; 65]}),
+        json!({"guided_json": {"type": "array", "uniqueItems": true}}),
+        json!({"guided_regex": "a("}),
+        // The end of the text, before it may end.
+        json!({"guided_grammar": "start: <|end|> \"a\""}),
         json!({"suffix": "end"}),
         json!({"tool_choice": "required"}),
         json!({"steerng": {}}),

@@ -56,6 +56,19 @@ fn whatever_the_document_lets_a_request_hold_is_accepted() {
         "max_tokens": [1, 2],
         "max_completion_tokens": [1, 2],
         "stop": ["a", ["a", "b"], []],
+        "response_format": [
+            {"type": "text"},
+            {"type": "json_object"},
+            {"type": "json_object", "schema": {"type": "object"}},
+            {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}},
+        ],
+        "structured_outputs": [{}, {"json_object": true}],
+        "guided_json": [{"type": "integer"}, "{\"type\": \"integer\"}"],
+        "guided_regex": ["a+", ""],
+        "guided_choice": [["a", "b"]],
+        "guided_grammar": ["start: \"a\""],
+        "json_schema": [{"type": "integer"}, true],
+        "grammar": ["start: \"a\"", ""],
         "stream": [false, true],
         "stream_options": [null],
         "steering": [{}, steering("sea", 6.0)],
@@ -91,6 +104,16 @@ fn whatever_the_document_lets_a_request_hold_is_accepted() {
     every_property_is_read(&contract, "ChatBody", &with(&generation, chats), &send);
     let options = |options: Value| send(json!({"stream": true, "stream_options": options}));
     every_property_is_read(&contract, "StreamOptions", &json!({"include_usage": [true, false]}), options);
+    let named = json!({"name": ["a-B_1"], "description": ["a"], "schema": [{"type": "integer"}, true], "strict": [true, false]});
+    every_property_is_read(&contract, "NamedSchema", &named, |change| {
+        let schema = with(&json!({"name": "a", "schema": {}}), change);
+        send(json!({"response_format": {"type": "json_schema", "json_schema": schema}}))
+    });
+    let outputs = json!({
+        "json": [{"type": "integer"}], "regex": ["a"], "choice": [["a"]], "grammar": ["start: \"a\""],
+        "json_object": [true, false],
+    });
+    every_property_is_read(&contract, "StructuredOutputs", &outputs, |one| send(json!({"structured_outputs": one})));
     let send = run("createCompletion", COMPLETIONS, with(&completion("Hello"), one_token));
     every_property_is_read(&contract, "CompletionBody", &with(&generation, completions), &send);
 

@@ -2,7 +2,9 @@ use std::time::Duration;
 
 use millm_engine::{Captures, Interventions, LogitLens, Request, Sampling, hook_points::resolve};
 use millm_plugin_api::ModelSpec;
+use millm_text::{Grammar, GrammarCompiler, GrammarSource};
 use proptest::prelude::*;
+use serde_json::json;
 
 /// What a request of a mix asks for. The same always gets the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +22,14 @@ pub(crate) struct Wish {
     prompt_logprobs: bool,
     captures: Option<usize>,
     stops: bool,
+    grammar: Option<usize>,
+}
+
+/// What the text of some requests has to be: in tokens that every model of the stage has.
+pub(crate) fn grammars(compiler: &GrammarCompiler) -> Vec<Grammar> {
+    let list = json!({"type": "array", "items": {"type": "integer"}, "maxItems": 4});
+    let sources = [GrammarSource::JsonSchema(list), GrammarSource::Regex("([a-z]{1,3}[A-Z0-9]+){2,3}".into())];
+    sources.iter().map(|source| compiler.compile(source).unwrap()).collect()
 }
 
 /// A request of a mix.
@@ -45,10 +55,16 @@ pub(crate) fn any() -> impl Strategy<Value = Asked> {
         prop::sample::select(vec![0, 16, 20]),
     ));
     let what = (0_usize..12, 1_u32..4, 0_usize..4, steering);
-    let reads = (any_bool(0.3), any_bool(0.2), prop::option::weighted(0.2, 0_usize..44), any_bool(0.2));
+    let reads = (
+        any_bool(0.3),
+        any_bool(0.2),
+        prop::option::weighted(0.2, 0_usize..44),
+        any_bool(0.2),
+        prop::option::weighted(0.25, 0_usize..2),
+    );
     let wish =
         (prompt, what, reads).prop_map(|((begins, length, ends), (max_tokens, choices, sampling, steering), reads)| {
-            let (logprobs, prompt_logprobs, captures, stops) = reads;
+            let (logprobs, prompt_logprobs, captures, stops, grammar) = reads;
             Wish {
                 begins,
                 length,
@@ -61,6 +77,7 @@ pub(crate) fn any() -> impl Strategy<Value = Asked> {
                 prompt_logprobs,
                 captures,
                 stops,
+                grammar,
             }
         });
     let how = (any_bool(0.9), 0_usize..3, 0_u64..1500, prop::option::weighted(0.15, 0_usize..6));
@@ -79,7 +96,7 @@ fn any_bool(probability: f64) -> impl Strategy<Value = bool> {
 
 impl Wish {
     /// As the engine takes it.
-    pub(crate) fn request(&self, spec: &ModelSpec) -> Request {
+    pub(crate) fn request(&self, spec: &ModelSpec, grammars: &[Grammar]) -> Request {
         let begins = self.begins as u32;
         let mut prompt: Vec<u32> =
             (0..self.length as u32).map(|i| (i * (7 + begins) + i / 5 + begins) % 90 + 3).collect();
@@ -99,6 +116,7 @@ impl Wish {
             max_tokens: self.max_tokens,
             choices: self.choices,
             sampling: self.sampling(),
+            grammar: self.grammar.map(|index| grammars[index].clone()),
             stop_token_ids: if self.stops { (3..30).collect() } else { Vec::new() },
             interventions,
             captures,

@@ -13,11 +13,11 @@ use millm_plugin_api::{
     loaded::{LoadedArchitecture, LoadedModel},
 };
 use millm_tests::{folders::demo_model, host::host};
-use millm_text::{ModelText, Tokenizer};
+use millm_text::{Grammar, ModelText, Tokenizer};
 
 use super::{
     Setup,
-    asked::{Asked, Wish},
+    asked::{self, Asked, Wish},
     news::News,
 };
 
@@ -33,6 +33,7 @@ const PLENTY: u64 = 64;
 /// Models to play mixes on, and what requests get alone.
 pub(crate) struct Stage {
     tokenizer: Tokenizer,
+    grammars: Vec<Grammar>,
     models: RefCell<HashMap<(usize, u64), LoadedModel>>,
     alone: RefCell<HashMap<(usize, Wish), News>>,
     seen: Cell<EngineStats>,
@@ -40,8 +41,9 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn new() -> Self {
-        let tokenizer = ModelText::load(&demo_model()).unwrap().tokenizer;
-        Self { tokenizer, models: RefCell::default(), alone: RefCell::default(), seen: Cell::default() }
+        let ModelText { tokenizer, grammars, .. } = ModelText::load(&demo_model()).unwrap();
+        let grammars = asked::grammars(&grammars);
+        Self { tokenizer, grammars, models: RefCell::default(), alone: RefCell::default(), seen: Cell::default() }
     }
 
     /// What has happened in all mixes.
@@ -73,7 +75,7 @@ impl Stage {
         let loaded = self.model(model, PLENTY);
         let config = EngineConfig { cache_prompts: false, ..EngineConfig::default() };
         let (engine, thread) = Engine::start(loaded.clone(), self.tokenizer.clone(), config).unwrap();
-        let news = News::read(engine.submit(wish.request(loaded.spec())).unwrap(), None);
+        let news = News::read(engine.submit(wish.request(loaded.spec(), &self.grammars)).unwrap(), None);
         drop(engine);
         thread.join().unwrap();
         self.alone.borrow_mut().insert(key, news.clone());
@@ -93,7 +95,11 @@ impl Stage {
         let submit = |asked: &Asked| {
             thread::sleep(asked.delay);
             let client = format!("client {}", asked.client).into();
-            let request = Request { client, cache_prompt: asked.cache_prompt, ..asked.wish.request(model.spec()) };
+            let request = Request {
+                client,
+                cache_prompt: asked.cache_prompt,
+                ..asked.wish.request(model.spec(), &self.grammars)
+            };
             let (fits, leaves) = (request.prompt.len() + request.max_tokens <= engine.n_ctx(), asked.leaves);
             match engine.submit(request) {
                 Ok(events) => Some(thread::spawn(move || News::read(events, leaves))),

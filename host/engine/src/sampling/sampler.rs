@@ -1,5 +1,6 @@
 use std::cell::RefCell;
 
+use millm_text::TokenSet;
 use rand_chacha::{
     ChaCha8Rng,
     rand_core::{Rng, SeedableRng},
@@ -35,10 +36,11 @@ impl Sampler {
         Self { sampling, adjustments, rng }
     }
 
-    /// The next token, which counts as drawn from here on, or `None` if a logit is NaN or infinite.
-    pub(crate) fn sample(&mut self, logits: &[f32]) -> Option<u32> {
+    /// The next token, which counts as drawn from here on: one of `allowed`, where not all are. `None` if a logit is NaN or
+    /// infinite, or no token is allowed.
+    pub(crate) fn sample_among(&mut self, logits: &[f32], allowed: Option<&TokenSet>) -> Option<u32> {
         let token = CANDIDATES.with_borrow_mut(|candidates| {
-            let best = self.choose(logits, candidates)?;
+            let best = self.choose(logits, allowed, candidates)?;
             let drawn = if candidates.is_empty() { None } else { self.draw(candidates) };
             Some(drawn.unwrap_or(best))
         })?;
@@ -50,18 +52,21 @@ impl Sampler {
 
     /// Leaves what may be drawn in `candidates`, and nothing if sampling is greedy. Returns the token with the highest
     /// score, or `None` if a logit is NaN or infinite.
-    fn choose(&mut self, logits: &[f32], candidates: &mut Vec<Candidate>) -> Option<u32> {
+    fn choose(&mut self, logits: &[f32], allowed: Option<&TokenSet>, candidates: &mut Vec<Candidate>) -> Option<u32> {
         let Self { sampling, adjustments, .. } = self;
         let most_probable = most_probable(logits)?;
         let scores = adjustments.as_mut().map_or(&[][..], |adjustments| adjustments.scores(logits));
-        let ((best, max), scores) = match highest(logits, most_probable, scores) {
+        let ((best, max), scores) = match highest(logits, most_probable, scores, allowed) {
             Some(found) => (found, scores),
             // All are banned.
-            None => ((most_probable, f64::from(logits[most_probable as usize])), &[][..]),
+            None => (highest(logits, most_probable, &[], allowed)?, &[][..]),
         };
         candidates.clear();
         if sampling.temperature != 0.0 {
             candidates::weigh(candidates, logits, scores, max, f64::from(sampling.temperature));
+            if let Some(allowed) = allowed {
+                candidates.retain(|candidate| allowed.contains(candidate.token));
+            }
             candidates::filter(candidates, sampling);
         }
         Some(best)
@@ -95,17 +100,22 @@ fn most_probable(logits: &[f32]) -> Option<u32> {
     finite.then_some(best as u32)
 }
 
-/// The token with the highest score, of equals the lower id, and its score; `None` if all are banned. `scores` take the
-/// place of logits, by ascending id.
-fn highest(logits: &[f32], most_probable: u32, scores: &[(u32, f64)]) -> Option<(u32, f64)> {
-    if scores.is_empty() {
+/// The token with the highest score, of equals the lower id, and its score; `None` if all are banned or none is `allowed`.
+/// `scores` take the place of logits, by ascending id.
+fn highest(
+    logits: &[f32],
+    most_probable: u32,
+    scores: &[(u32, f64)],
+    allowed: Option<&TokenSet>,
+) -> Option<(u32, f64)> {
+    if scores.is_empty() && allowed.is_none_or(|allowed| allowed.contains(most_probable)) {
         return Some((most_probable, f64::from(logits[most_probable as usize])));
     }
     let mut scores = scores.iter().peekable();
     let mut best = (0, f64::NEG_INFINITY);
     for (logit, token) in logits.iter().zip(0..) {
         let score = scores.next_if(|(other, _)| *other == token).map_or(f64::from(*logit), |(_, score)| *score);
-        if score > best.1 {
+        if score > best.1 && allowed.is_none_or(|allowed| allowed.contains(token)) {
             best = (token, score);
         }
     }
@@ -114,6 +124,11 @@ fn highest(logits: &[f32], most_probable: u32, scores: &[(u32, f64)]) -> Option<
 
 #[cfg(test)]
 impl Sampler {
+    /// [`sample_among`](Self::sample_among) all tokens.
+    pub(super) fn sample(&mut self, logits: &[f32]) -> Option<u32> {
+        self.sample_among(logits, None)
+    }
+
     /// Takes in a token as if it had been drawn.
     pub(super) fn record(&mut self, token: u32) {
         if let Some(adjustments) = &mut self.adjustments {
@@ -124,7 +139,7 @@ impl Sampler {
     /// The probabilities that the next token is drawn with, by ascending id, without impossible ones.
     pub(super) fn probabilities(&mut self, logits: &[f32]) -> Option<Vec<(u32, f64)>> {
         let mut candidates = Vec::new();
-        let best = self.choose(logits, &mut candidates)?;
+        let best = self.choose(logits, None, &mut candidates)?;
         if candidates.is_empty() {
             return Some(vec![(best, 1.0)]);
         }
@@ -214,5 +229,64 @@ mod tests {
             }
         }
         assert_eq!(Sampler::new(Sampling::default(), 0, &[], &[]).sample(&[]), None);
+    }
+
+    #[test]
+    fn only_allowed_tokens_are_drawn_whatever_the_parameters() {
+        let logits = [5.0, 1.0, 0.5, 9.0, -3.0];
+        let allowed: TokenSet = [1, 2, 4].into_iter().collect();
+        let parameters = [
+            Sampling { temperature: 0.0, ..Sampling::default() },
+            Sampling { temperature: 2.0, ..Sampling::default() },
+            Sampling { top_k: 1, ..Sampling::default() },
+            Sampling { top_p: 0.01, ..Sampling::default() },
+            Sampling { min_p: 1.0, ..Sampling::default() },
+            Sampling { typical_p: 0.1, ..Sampling::default() },
+            Sampling { logit_bias: [(3, 100.0), (0, 100.0)].into(), ..Sampling::default() },
+            Sampling {
+                logit_bias: [(1, f32::NEG_INFINITY), (2, f32::NEG_INFINITY), (4, f32::NEG_INFINITY)].into(),
+                ..Sampling::default()
+            },
+            Sampling { min_tokens: 100, repetition_penalty: 5.0, presence_penalty: 2.0, ..Sampling::default() },
+        ];
+        for sampling in parameters {
+            let mut sampler = Sampler::new(sampling.clone(), 0, &[1, 2], &[1, 2, 4]);
+            for _ in 0..50 {
+                let token = sampler.sample_among(&logits, Some(&allowed)).unwrap();
+                assert!(allowed.contains(token), "{token}: {sampling:?}");
+            }
+        }
+        let none: TokenSet = [].into_iter().collect();
+        assert_eq!(Sampler::new(Sampling::default(), 0, &[], &[]).sample_among(&logits, Some(&none)), None);
+    }
+
+    #[test]
+    fn allowed_tokens_are_drawn_as_if_they_were_the_vocabulary() {
+        // Of two that are left, one is e times as probable as the other, whatever was banned above them.
+        let allowed: TokenSet = [1, 3].into_iter().collect();
+        for sampling in [
+            Sampling::default(),
+            Sampling { min_p: 0.3, ..Sampling::default() },
+            Sampling { top_k: 2, ..Sampling::default() },
+        ] {
+            let mut sampler = Sampler::new(sampling, 0, &[], &[]);
+            let drawn =
+                (0..4000).filter(|_| sampler.sample_among(&[50.0, 1.0, 60.0, 0.0], Some(&allowed)) == Some(1)).count();
+            assert!((2840..3010).contains(&drawn), "{drawn} of 4000");
+        }
+    }
+
+    #[test]
+    fn allowing_every_token_changes_no_draw() {
+        let all: TokenSet = (0..4).collect();
+        for sampling in
+            [Sampling::default(), Sampling { top_p: 0.9, logit_bias: [(0, 1.0)].into(), ..Sampling::default() }]
+        {
+            let (mut free, mut bound) =
+                (Sampler::new(sampling.clone(), 0, &[], &[]), Sampler::new(sampling, 0, &[], &[]));
+            for _ in 0..50 {
+                assert_eq!(free.sample_among(&LOGITS, None), bound.sample_among(&LOGITS, Some(&all)));
+            }
+        }
     }
 }

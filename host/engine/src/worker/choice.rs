@@ -8,7 +8,7 @@ use millm_plugin_api::{
     PluginError,
     loaded::{LoadedModel, SequenceHandle},
 };
-use millm_text::{OutputText, Tokenizer};
+use millm_text::{Constraint, OutputText, Tokenizer};
 use tokio::sync::mpsc;
 
 use super::Submission;
@@ -47,6 +47,8 @@ pub(super) struct Choice {
     /// Set after a failed step: computed alone up to this length, to tell the culprit from its neighbours.
     pub(super) alone_until: usize,
     sampler: Sampler,
+    /// Where its text is in the request's grammar. Nothing of it depends on the sequence.
+    constraint: Option<Constraint>,
     text: OutputText,
     /// Of tokens drawn since the last text was sent.
     logprobs: Vec<TokenLogprob>,
@@ -100,6 +102,7 @@ impl Choice {
             siblings,
             alone_until: 0,
             sampler: Sampler::new(request.sampling.clone(), index, &request.prompt, &request.stop_token_ids),
+            constraint: request.grammar.as_ref().map(|grammar| grammar.start(!request.continues_text)),
             logprobs: Vec::new(),
             text: OutputText::after(tokenizer.clone(), stop, before),
             tokenizer,

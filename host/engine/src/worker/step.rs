@@ -133,13 +133,15 @@ fn conclude(
     }
     let row = &rows[rows.len() - model.spec().d_vocab as usize..];
     let mut siblings = choice.fork_siblings().map_err(RequestError::Model)?;
-    let advance = |choice: &mut Choice| {
-        let position = choice.computed;
-        choice.advance(row).ok_or(RequestError::NotFinite { position })
-    };
-    let goes_on = advance(choice)?;
-    // The first choice's row was finite, so theirs is, too: it is the same one.
-    siblings.retain_mut(|sibling| advance(sibling).unwrap_or(false));
+    let goes_on = choice.advance(row)?;
+    let mut failed = Ok(());
+    siblings.retain_mut(|sibling| {
+        sibling.advance(row).unwrap_or_else(|error| {
+            failed = Err(error);
+            false
+        })
+    });
+    failed?;
     Ok(Outcome { goes_on, siblings })
 }
 

@@ -143,6 +143,10 @@ kinds! {
     ContextLength: bad("context_length_exceeded", &[GENERATE, READ]);
     NoChatTemplate: bad("no_chat_template", &[CHAT, READ_AT, TEMPLATE]);
     InvalidMessages: bad("invalid_messages", &[CHAT, READ_AT, TEMPLATE]);
+    // What the text has to be.
+    InvalidJsonSchema: bad("invalid_json_schema", &[GENERATE]);
+    InvalidGrammar: bad("invalid_grammar", &[GENERATE]);
+    GrammarExhausted: bad("grammar_exhausted", &[GENERATE]);
     // Steering.
     UnknownHookPoint: bad("unknown_hook_point", &[GENERATE, READ]);
     AbsentHookPoint: bad("absent_hook_point", &[GENERATE, READ]);

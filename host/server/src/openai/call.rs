@@ -12,6 +12,7 @@ use axum::{
 };
 use millm_engine::{Request, SubmitError};
 use millm_store::PrependBos;
+use millm_text::Grammar;
 
 pub(crate) use self::remarks::Remarks;
 use self::room::room;
@@ -27,7 +28,7 @@ use super::{
     sampling::SamplingFields,
     steering::{Steering, SteeringHeaders},
     stream::{self as events, Framing},
-    tokens, unsupported,
+    structured, tokens, unsupported,
 };
 use crate::{
     api::{Budget, Piece, Reservation, body},
@@ -63,6 +64,7 @@ struct Common {
     computed: u32,
     logprobs: Logprobs,
     steering: Steering,
+    grammar: Option<Grammar>,
 }
 
 /// Everything that answering takes.
@@ -119,6 +121,7 @@ impl Common {
             stop_token_ids,
             cache_prompt: fields.bool("cache_prompt")?.unwrap_or(true),
             steering: Steering::read(fields, &named, sources.headers)?,
+            grammar: structured::read(fields, &model.text.grammars)?,
             output,
             computed,
             logprobs,
@@ -147,6 +150,7 @@ impl Common {
             computed,
             logprobs,
             steering,
+            grammar,
         } = self;
         let n_ctx = model.engine.n_ctx();
         // The best are chosen by their logprobs.
@@ -176,6 +180,7 @@ impl Common {
                 max_tokens,
                 choices: computed,
                 sampling: sampling.draw(),
+                grammar: grammar.clone(),
                 stop: output.stop.clone(),
                 stop_token_ids: stop_token_ids.clone(),
                 logprobs: of_answer,

@@ -185,6 +185,7 @@ pub(crate) fn failed(error: &RequestError, steered: bool) -> ApiError {
         RequestError::NotFinite { .. } | RequestError::LensNotFinite { .. } if steered => {
             ApiError::at(Kind::SteeringNotFinite, "steering", message)
         }
+        RequestError::Grammar { .. } => ApiError::new(Kind::GrammarExhausted, message),
         RequestError::Stopped => ApiError::new(Kind::Stopping, message),
         RequestError::Cancelled => ApiError::new(Kind::RequestCancelled, message),
         RequestError::Deadline { .. } | RequestError::Stalled { .. } => ApiError::new(Kind::RequestTimeout, message),

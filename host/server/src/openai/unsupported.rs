@@ -17,12 +17,6 @@ type Neutral = fn(&Value) -> bool;
 const PARAMETERS: &[(&str, Neutral)] = &[
     ("audio", |_| false),
     ("bad_words", is_empty),
-    ("grammar", is_empty),
-    ("guided_choice", is_empty),
-    ("guided_grammar", is_empty),
-    ("guided_json", is_empty),
-    ("guided_regex", is_empty),
-    ("structured_outputs", is_empty),
     ("suffix", is_empty),
     // Of chats.
     ("top_logprobs", is_zero),
@@ -34,7 +28,6 @@ const VALUES: &[(&str, Neutral)] = &[
     ("echo", is_false),
     ("function_call", is_free_choice),
     ("modalities", |value| *value == serde_json::json!(["text"])),
-    ("response_format", |value| value["type"] == "text"),
     ("tool_choice", is_free_choice),
 ];
 
@@ -91,8 +84,8 @@ mod tests {
     #[test]
     fn values_that_change_nothing_are_accepted() {
         let neutral = json!({
-            "top_logprobs": 0, "response_format": { "type": "text" }, "echo": false, "suffix": null,
-            "tool_choice": "auto", "modalities": ["text"], "grammar": "",
+            "top_logprobs": 0, "echo": false, "suffix": null,
+            "tool_choice": "auto", "modalities": ["text"],
         });
         assert_eq!(check(neutral), Ok(()));
     }
@@ -106,8 +99,6 @@ mod tests {
             ("echo", json!(true), Kind::UnsupportedValue),
             ("tool_choice", json!("required"), Kind::UnsupportedValue),
             ("tool_choice", json!({ "type": "function", "function": { "name": "f" } }), Kind::UnsupportedValue),
-            ("response_format", json!({ "type": "json_object" }), Kind::UnsupportedValue),
-            ("response_format", json!("text"), Kind::UnsupportedValue),
             ("modalities", json!(["text", "audio"]), Kind::UnsupportedValue),
         ] {
             let error = check(json!({ key: value })).unwrap_err();

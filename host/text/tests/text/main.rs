@@ -6,6 +6,8 @@ mod chat_template;
 mod detokenizer;
 mod folder;
 mod generation_config;
+mod grammar;
+mod hostile_grammar;
 mod hostile_template;
 mod output;
 mod stop;

@@ -4,16 +4,34 @@ use tokio::sync::mpsc;
 
 use super::{Choice, events_per_step};
 use crate::{
+    error::RequestError,
     event::{Event, FinishReason, Times},
     sampling::TokenLogprob,
 };
 
 /// How a choice draws tokens and tells of them.
 impl Choice {
-    /// Draws a token from `logits`. Says whether the choice goes on, or `None` if there is nothing to draw from.
-    pub(in crate::worker) fn advance(&mut self, logits: &[f32]) -> Option<bool> {
+    /// Draws a token from `logits`, and says whether the choice goes on.
+    ///
+    /// # Errors
+    ///
+    /// If there is nothing to draw from: the logits are not finite, or the grammar cannot be followed any further.
+    pub(in crate::worker) fn advance(&mut self, logits: &[f32]) -> Result<bool, RequestError> {
         let request = &self.shared.request;
-        let token = self.sampler.sample(logits)?;
+        let position = self.computed;
+        let lost = |source| RequestError::Grammar { source, position };
+        let allowed = match &mut self.constraint {
+            None => None,
+            Some(constraint) => match constraint.next(logits.len(), &request.stop_token_ids).map_err(lost)? {
+                Some(allowed) => Some(allowed),
+                // Nothing but the end is possible.
+                None => {
+                    self.finish(FinishReason::Stop, self.tokens.len() - request.prompt.len());
+                    return Ok(false);
+                }
+            },
+        };
+        let token = self.sampler.sample_among(logits, allowed.as_ref()).ok_or(RequestError::NotFinite { position })?;
         if let Some(top) = request.logprobs {
             self.logprobs.extend(TokenLogprob::read(logits, token, top));
         }
@@ -23,7 +41,12 @@ impl Choice {
         let drawn = self.tokens.len() - request.prompt.len();
         if request.stop_token_ids.contains(&token) {
             self.finish(FinishReason::Stop, drawn);
-            return Some(false);
+            return Ok(false);
+        }
+        let mut complete = false;
+        if let Some(constraint) = &mut self.constraint {
+            constraint.push(token).map_err(lost)?;
+            complete = constraint.is_over();
         }
         let last = drawn >= request.max_tokens;
         let emit = match drawn <= request.sampling.min_tokens {
@@ -31,12 +54,12 @@ impl Choice {
             false => self.text.push(token),
         };
         self.send_text(emit.text);
-        if emit.stopped.is_some() {
+        if emit.stopped.is_some() || complete {
             self.finish(FinishReason::Stop, drawn);
         } else if last {
             self.finish(FinishReason::Length, drawn);
         }
-        Some(emit.stopped.is_none() && !last)
+        Ok(emit.stopped.is_none() && !complete && !last)
     }
 
     fn finish(&mut self, reason: FinishReason, completion_tokens: usize) {

@@ -63,6 +63,22 @@ macro_rules! body {
             #[schema(minimum = $min)]
             max_completion_tokens: Option<u64>,
             stop: Option<Stop>,
+            /// What the text has to be, if not any text. Of this and what follows to `grammar` one at most.
+            response_format: Option<ResponseFormat>,
+            structured_outputs: Option<StructuredOutputs>,
+            /// A JSON text that this schema allows; also as a text that holds the schema.
+            guided_json: Option<Value>,
+            /// A text that this regular expression matches from end to end.
+            guided_regex: Option<String>,
+            /// One of these texts.
+            #[schema(min_items = 1)]
+            guided_choice: Option<Vec<String>>,
+            /// A text that this grammar yields, in Lark syntax as llguidance reads it.
+            guided_grammar: Option<String>,
+            /// Another name of `guided_json`.
+            json_schema: Option<Value>,
+            /// Another name of `guided_grammar`; not in GBNF.
+            grammar: Option<String>,
             /// Whether the answer comes as server-sent events. False by default.
             stream: Option<bool>,
             /// Only with `stream`.
@@ -174,6 +190,47 @@ pub(super) enum CompletionPrompt {
 enum Stop {
     One(String),
     Many(Vec<String>),
+}
+
+/// What the text has to be.
+#[derive(ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum ResponseFormat {
+    /// Anything.
+    Text,
+    /// A JSON object, which `schema` allows if there is one.
+    JsonObject { schema: Option<Value> },
+    /// A JSON text that a schema allows.
+    JsonSchema { json_schema: NamedSchema },
+}
+
+/// A JSON Schema. Keywords that cannot be enforced are refused.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NamedSchema {
+    #[schema(max_length = 64, pattern = "^[a-zA-Z0-9_-]+$")]
+    name: String,
+    description: Option<String>,
+    schema: Value,
+    /// The schema is kept to in any case.
+    strict: Option<bool>,
+}
+
+/// What the text has to be; one of them at most.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+struct StructuredOutputs {
+    /// A JSON text that this schema allows; also as a text that holds the schema.
+    json: Option<Value>,
+    /// A text that this regular expression matches from end to end.
+    regex: Option<String>,
+    /// One of these texts.
+    #[schema(min_items = 1)]
+    choice: Option<Vec<String>>,
+    /// A text that this grammar yields, in Lark syntax as llguidance reads it.
+    grammar: Option<String>,
+    /// Whether it is any JSON object. False by default.
+    json_object: Option<bool>,
 }
 
 /// What a stream tells besides.
