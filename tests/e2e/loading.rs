@@ -120,7 +120,7 @@ fn a_model_that_cannot_be_loaded_says_why_and_can_be_mended() {
         assert_eq!((&model["status"], &model["error"]), (&"error".into(), error));
         assert_eq!(model["load_at_start"], false);
         let reply = ask(&server, id);
-        assert_eq!((reply.status, &reply.error()["code"]), (503, &"model_not_loaded".into()));
+        assert_eq!((reply.status, &reply.error()["code"]), (400, &"model_not_loaded".into()));
         assert_eq!(reply.header("x-should-retry"), "false");
         assert!(reply.error()["message"].as_str().unwrap().contains(mention), "{:#}", reply.body);
     }
@@ -179,10 +179,10 @@ fn a_request_loads_the_model_that_it_needs() {
     let server = Server::start(&["--auto-load", "false"]);
     server.must_register(&copies.path().join("copy"), "copy");
     let reply = ask(&server, "copy");
-    assert_eq!((reply.status, &reply.error()["code"]), (503, &"model_not_loaded".into()));
+    assert_eq!((reply.status, &reply.error()["code"]), (400, &"model_not_loaded".into()));
     assert_eq!(reply.header("x-should-retry"), "false");
     let reply = server.post("/api/capture", &body);
-    assert_eq!((reply.status, &reply.failure()["code"]), (503, &"MODEL_NOT_LOADED".into()));
+    assert_eq!((reply.status, &reply.failure()["code"]), (400, &"MODEL_NOT_LOADED".into()));
     assert_eq!(server.model("copy")["status"], "ready");
 }
 

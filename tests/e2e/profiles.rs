@@ -88,7 +88,11 @@ fn models_are_listed_with_their_profiles() {
         assert_eq!(model["id"], "demo@sea");
         assert_eq!(model["millm"], json!({"base_model": "demo", "profile": "sea"}));
     }
-    assert_eq!(server.get("/api/models/demo").data()["loaded"]["profiles"].as_array().unwrap().len(), 28);
+    assert_eq!(server.get("/api/models/demo").data()["profiles"].as_array().unwrap().len(), 28);
+    // A request for one would load it again.
+    server.must_unload("demo");
+    assert_eq!(server.get("/v1/models").body["data"].as_array().unwrap().len(), 29);
+    assert_eq!(server.get("/v1/models/demo@sea").body["status"]["value"], "unloaded");
 }
 
 #[test]

@@ -155,7 +155,7 @@ fn a_wrong_request_is_refused_by_name() {
         (json!({"previous_response_id": "resp_1"}), "unsupported_parameter", "previous_response_id"),
         (json!({"conversation": {"id": "conv_1"}}), "unsupported_parameter", "conversation"),
         (json!({"background": true}), "unsupported_parameter", "background"),
-        (json!({"include": ["reasoning.encrypted_content"]}), "unsupported_parameter", "include"),
+        (json!({"include": ["message.output_text.logprobs"]}), "unsupported_parameter", "include"),
         (json!({"messages": [{"role": "user", "content": "a"}]}), "unsupported_parameter", "messages"),
         (json!({"max_tokens": 5}), "unsupported_parameter", "max_tokens"),
         (json!({"n": 2}), "unsupported_parameter", "n"),

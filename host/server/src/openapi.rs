@@ -5,6 +5,7 @@
 
 #[expect(dead_code, reason = "nothing is made of these types, they only describe")]
 pub(crate) mod described;
+mod events;
 mod failures;
 #[cfg(test)]
 mod tests;
@@ -121,8 +122,9 @@ impl Modify for Bearer {
 /// The document as text; the same for as long as the program runs.
 static TEXT: LazyLock<String> = LazyLock::new(|| {
     // Only maps with other keys than texts cannot be JSON.
-    let text = Document::openapi().to_pretty_json().unwrap_or_default();
-    text + "\n"
+    let mut document = serde_json::to_value(Document::openapi()).unwrap_or_default();
+    events::describe(&mut document);
+    format!("{document:#}\n")
 });
 
 /// Writes the document to the standard output.

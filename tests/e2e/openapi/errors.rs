@@ -28,7 +28,7 @@ const ELSEWHERE: [&str; 22] = [
     "queue_full",
     "request_cancelled",
     "request_timeout",
-    "starting",
+    "model_loading",
     "store_full",
     "store_unavailable",
     "unusable_vector",

@@ -188,8 +188,9 @@ kinds! {
     PluginRefused: refused(S::CONFLICT, "plugin_refused", &[ADMIT]);
     PluginChanged: refused(S::CONFLICT, "plugin_changed", &[&["trustPlugin"]]);
     // The host.
-    Starting: failed(S::SERVICE_UNAVAILABLE, "starting", Retry::After(1), &[GENERATE, READ, TOKENS]);
-    ModelUnavailable: failed(S::SERVICE_UNAVAILABLE, "model_not_loaded", Retry::Never, &[GENERATE, READ, TOKENS]);
+    Starting: failed(S::SERVICE_UNAVAILABLE, "model_loading", Retry::After(1), &[GENERATE, READ, TOKENS]);
+    ModelUnavailable:
+        row(S::BAD_REQUEST, "invalid_request_error", Some("model_not_loaded"), Retry::Never, &[GENERATE, READ, TOKENS]);
     StoreUnavailable: failed(S::SERVICE_UNAVAILABLE, "store_unavailable", Retry::After(1), &[CHANGE, LOOK, GENERATE, READ, TOKENS, ROUTED]);
     StoreFull: failed(S::INSUFFICIENT_STORAGE, "store_full", Retry::Never, &[CHANGE, GENERATE, READ, TOKENS, ROUTED]);
     QueueFull: busy("queue_full", &[GENERATE, READ, &["getCertificate"]]);

@@ -70,7 +70,7 @@ impl Models {
             let ended = self.shared.operations.wait(&operation.id, PATIENCE).await?;
             if !ended.has_ended() {
                 let message = format!("The model '{id}' is still being loaded; try again later.");
-                return Err(ApiError::new(Kind::Starting, message));
+                return Err(ApiError::at(Kind::Starting, "model", message));
             }
         }
         Ok(self.view(id)?.status == ModelStatus::Loaded)

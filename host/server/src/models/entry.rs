@@ -23,6 +23,8 @@ pub(crate) struct Entry {
     /// Whether it is loaded when the host starts.
     pub(super) wanted: bool,
     pub(super) prepend_bos: PrependBos,
+    /// Those that it had when it was loaded last.
+    pub(super) profiles: Vec<String>,
     /// In milliseconds since 1970.
     pub(super) created_at: i64,
     pub(super) updated_at: i64,
@@ -89,6 +91,7 @@ impl Entry {
             locked: row.locked,
             wanted: row.wanted,
             prepend_bos: row.prepend_bos,
+            profiles: Vec::new(),
             created_at: row.created_at,
             updated_at: row.updated_at,
             estimate,
@@ -106,6 +109,7 @@ impl Entry {
             locked: false,
             wanted: false,
             prepend_bos: PrependBos::default(),
+            profiles: Vec::new(),
             created_at: now,
             updated_at: now,
             estimate,

@@ -78,6 +78,9 @@ impl Models {
         };
         self.update(id, |entry| {
             entry.phase = phase;
+            if let Some(model) = entry.model() {
+                entry.profiles = model.vectors.profiles().map(str::to_owned).collect();
+            }
             entry.updated_at = Timestamp::now().as_millisecond();
         });
         outcome?;

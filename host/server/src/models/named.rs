@@ -75,7 +75,7 @@ impl Models {
             return whole.map(|view| (view, None));
         };
         let Ok(view) = self.view(base) else { return whole.map(|view| (view, None)) };
-        let profiles = || view.loaded.iter().flat_map(|facts| facts.profiles.iter().map(String::as_str));
+        let profiles = || view.profiles.iter().map(String::as_str);
         if !profiles().any(|known| known == profile) {
             return Err(no_profile(base, profile, profiles()));
         }

@@ -27,6 +27,9 @@ pub(crate) struct ModelView {
     pub(crate) load_at_start: bool,
     /// When prompts begin with the BOS token: `auto`, `never` or `always`.
     pub(crate) prepend_bos: &'static str,
+    /// Vectors whose name alone says how to steer, as far as is known since it was loaded: `model@profile` is the model steered
+    /// so.
+    pub(crate) profiles: Vec<String>,
     pub(crate) estimated_memory: Estimate,
     /// What is known once it is in memory.
     #[schema(required)]
@@ -53,8 +56,6 @@ pub(crate) struct Facts {
     /// The longest sequence that its context and its memory for keys and values allow.
     pub(crate) n_ctx: usize,
     pub(crate) system_fingerprint: String,
-    /// Vectors whose name alone says how to steer: `model@profile` is the model steered so.
-    pub(crate) profiles: Vec<String>,
     /// What loaded it.
     pub(crate) plugin: PluginFacts,
 }
@@ -88,7 +89,6 @@ impl ModelView {
                 d_vocab: spec.d_vocab,
                 n_ctx: model.engine.n_ctx(),
                 system_fingerprint: model.system_fingerprint.clone(),
-                profiles: model.vectors.profiles().map(str::to_owned).collect(),
                 plugin: PluginFacts {
                     name: plugin.name.clone(),
                     version: plugin.version.clone(),
@@ -105,6 +105,7 @@ impl ModelView {
             locked: entry.locked,
             load_at_start: entry.wanted,
             prepend_bos: entry.prepend_bos.as_str(),
+            profiles: entry.profiles.clone(),
             estimated_memory: entry.estimate,
             loaded: facts,
             created_at: time(entry.created_at),

@@ -93,9 +93,8 @@ impl List {
     /// Every model, and after each its profiles.
     pub(super) fn of(models: &Models) -> Self {
         let with_profiles = |view: ModelView| {
-            let profiles = view.loaded.iter().flat_map(|facts| facts.profiles.iter().cloned().map(Some));
-            let profiles = iter::once(None).chain(profiles).collect::<Vec<_>>();
-            profiles.into_iter().map(move |profile| Model::new(view.clone(), profile))
+            let profiles = iter::once(None).chain(view.profiles.iter().cloned().map(Some));
+            profiles.collect::<Vec<_>>().into_iter().map(move |profile| Model::new(view.clone(), profile))
         };
         Self { object: "list", data: models.views().into_iter().flat_map(with_profiles).collect() }
     }

@@ -36,7 +36,8 @@ type Neutral = fn(&Value) -> bool;
 const UNSUPPORTED: [(&str, Neutral); 11] = [
     ("background", |value| *value == false),
     ("conversation", |_| false),
-    ("include", |value| *value == json!([])),
+    // What there is no need to carry to and fro, since nothing is hidden.
+    ("include", |value| *value == json!([]) || *value == json!(["reasoning.encrypted_content"])),
     ("logprobs", |value| *value == false),
     ("n", |value| *value == 1),
     ("previous_response_id", |_| false),
