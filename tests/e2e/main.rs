@@ -35,6 +35,7 @@ mod steering;
 mod storage;
 mod structured;
 mod tokenization;
+mod tools;
 mod unloading;
 
 use serde_json::{Value, json};

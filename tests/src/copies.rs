@@ -47,6 +47,18 @@ impl Copies {
         folder
     }
 
+    /// A copy whose chat template knows tools, and opens reasoning if `enable_thinking` says so.
+    ///
+    /// # Panics
+    ///
+    /// If the system does not let it.
+    pub fn add_with_tools(&self, name: &str) -> PathBuf {
+        let folder = self.add(name);
+        fs::write(folder.join("chat_template.jinja"), include_str!("copies/tools.jinja"))
+            .expect("the copy can be written");
+        folder
+    }
+
     /// A copy that takes seconds to load.
     ///
     /// # Panics

@@ -16,6 +16,8 @@ pub enum Event {
         choice: u32,
         /// The new text. Empty only if there are logprobs to tell.
         text: String,
+        /// Tokens drawn for it so far. Text that waits for more is not in here yet, but its tokens are.
+        drawn: usize,
         /// If the request asks for them, those of the tokens drawn since the last such event.
         logprobs: Vec<TokenLogprob>,
     },

@@ -30,6 +30,8 @@ pub struct Request {
     /// Whether a choice's text goes on from that of the prompt, so that its first token keeps its leading space. The answer
     /// to a chat is a text of its own.
     pub continues_text: bool,
+    /// Special tokens that have a text in a choice, such as markers that someone is to find there; others have none.
+    pub shown_tokens: Arc<[u32]>,
     /// Completion tokens after which a choice ends with [`FinishReason::Length`](crate::FinishReason::Length). Zero is
     /// allowed: every choice then ends at once, or when there is something to read, as soon as the prompt is computed.
     pub max_tokens: usize,
@@ -67,6 +69,7 @@ impl Default for Request {
             cache_prompt: true,
             prompt: Vec::new(),
             continues_text: false,
+            shown_tokens: Arc::default(),
             max_tokens: 0,
             choices: 1,
             sampling: Sampling::default(),

@@ -1,15 +1,19 @@
 pub(crate) mod boundary;
 
+use std::sync::Arc;
+
 use crate::Tokenizer;
 
 /// Turns one sequence's tokens into text as they come.
 ///
 /// What [`push`](Self::push) and [`finish`](Self::finish) return adds up to exactly
-/// [`Tokenizer::decode`]`(ids, true)`, for a text of its own, and no piece ends inside a character. A token costs the same however long the
+/// [`Tokenizer::decode`]`(ids, true)`, for a text of its own without shown special tokens, and no piece ends inside a character. A token costs the same however long the
 /// text is: only a few tokens of context are decoded again.
 #[derive(Clone, Debug)]
 pub struct Detokenizer {
     tokenizer: Tokenizer,
+    /// Special tokens that have a text.
+    shown: Arc<[u32]>,
     /// `context` tokens whose text is out, then those whose text is not final.
     window: Vec<u32>,
     context: usize,
@@ -20,7 +24,13 @@ pub struct Detokenizer {
 impl Detokenizer {
     /// For a text of its own: the first token loses its leading space where a text's first token does.
     pub fn new(tokenizer: Tokenizer) -> Self {
-        Self { tokenizer, window: Vec::new(), context: 0, context_text: String::new(), open: Vec::new() }
+        let (shown, context_text) = (Arc::default(), String::new());
+        Self { tokenizer, shown, window: Vec::new(), context: 0, context_text, open: Vec::new() }
+    }
+
+    /// The same with special tokens that have a text from now on: markers that someone is to find in it.
+    pub fn showing(self, special: Arc<[u32]>) -> Self {
+        Self { shown: special, ..self }
     }
 
     /// For the tokens that go on from the text of `before`, so that the first keeps its leading space. What `before` leaves
@@ -40,7 +50,7 @@ impl Detokenizer {
     /// The text that became final with `id`. `None` if there is none: special tokens and ids outside the vocabulary
     /// have no text, and bytes wait for the rest of their character.
     pub fn push(&mut self, id: u32) -> Option<String> {
-        if self.tokenizer.is_special(id) {
+        if self.tokenizer.is_special(id) && !self.shown.contains(&id) {
             return None;
         }
         let token = self.tokenizer.id_to_token(id)?;
@@ -56,7 +66,7 @@ impl Detokenizer {
     /// The text of what still waited, with U+FFFD for characters that were never completed. Begins a new text.
     pub fn finish(&mut self) -> String {
         let text = self.take_text();
-        *self = Self::new(self.tokenizer.clone());
+        *self = Self::new(self.tokenizer.clone()).showing(self.shown.clone());
         text
     }
 
@@ -92,6 +102,7 @@ impl Detokenizer {
 
     /// A text that the decoder fails on shows as one U+FFFD, like bytes that are not a text.
     fn decode(&self, ids: &[u32]) -> String {
-        self.tokenizer.decode(ids, true).unwrap_or_else(|_| "\u{FFFD}".into())
+        // The window has no special tokens but those that are shown.
+        self.tokenizer.decode(ids, false).unwrap_or_else(|_| "\u{FFFD}".into())
     }
 }

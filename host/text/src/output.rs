@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use crate::{Detokenizer, Emit, StopMatcher, StopStrings, Tokenizer};
 
 /// One generated choice as text: tokens in, text that may be sent out.
@@ -18,6 +20,11 @@ impl OutputText {
     /// For a text that goes on from that of `before`, as [`Detokenizer::after`].
     pub fn after(tokenizer: Tokenizer, stop: StopStrings, before: &[u32]) -> Self {
         Self { detokenizer: Detokenizer::after(tokenizer, before), stop: StopMatcher::new(stop) }
+    }
+
+    /// The same with special tokens that have a text, as [`Detokenizer::showing`].
+    pub fn showing(self, special: Arc<[u32]>) -> Self {
+        Self { detokenizer: self.detokenizer.showing(special), ..self }
     }
 
     /// The text that `id` made final. When it is `stopped`, the sequence is over and tokens are ignored.

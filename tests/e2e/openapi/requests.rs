@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use millm_tests::{Reply, Server};
+use millm_tests::{Reply, Server, copies::Copies};
 use serde_json::{Map, Value, json};
 
 use super::{CAPTURE, LENS, RESID, capture, contract::Contract};
@@ -30,10 +30,25 @@ fn every_property_is_read(
     }
 }
 
+/// Whether only a model with tools reads it.
+fn is_about_tools(change: &Value) -> bool {
+    let names = ["tools", "tool_choice", "parallel_tool_calls", "functions", "function_call"];
+    names.iter().any(|name| change.get(name).is_some())
+}
+
+/// A host that serves a copy of the demo called `caller`, whose template knows tools.
+fn server_with_tools() -> (Copies, Server) {
+    let copies = Copies::new();
+    let model = copies.add_with_tools("caller");
+    let server = Server::start(&["--model".as_ref(), model.as_os_str()]);
+    (copies, server)
+}
+
 #[test]
 fn whatever_the_document_lets_a_request_hold_is_accepted() {
     let contract = Contract::committed();
     let server = Server::start(NONE);
+    let (_copies, with_tools) = server_with_tools();
     let messages = json!([{"role": "user", "content": "Hello"}]);
     let generation = json!({
         "model": ["demo"],
@@ -77,6 +92,10 @@ fn whatever_the_document_lets_a_request_hold_is_accepted() {
         "steering_status": [true, false],
         "prompt_logprobs": [0, 20],
     });
+    let parameters = json!({"type": "object"});
+    let function = json!({"name": "look", "description": "Looks.", "parameters": parameters, "strict": true});
+    let tool = json!({"type": "function", "function": function});
+    let named = json!({"type": "function", "function": {"name": "look"}});
     let chats = json!({
         "messages": [messages, [{"role": "developer", "content": [{"type": "text", "text": "a"}]}, messages[0]]],
         "add_generation_prompt": [true, false],
@@ -84,6 +103,14 @@ fn whatever_the_document_lets_a_request_hold_is_accepted() {
         "chat_template_kwargs": [{}, {"a": {"b": 1}}],
         "logprobs": [true, false],
         "top_logprobs": [0],
+        "tools": [[], [tool], [tool, tool]],
+        "tool_choice": ["none", "auto", {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [named]}}],
+        "parallel_tool_calls": [true, false],
+        "functions": [[], [tool["function"]]],
+        "function_call": ["none", "auto"],
+        "reasoning_effort": ["low"],
+        "reasoning_format": ["auto", "deepseek", "none"],
+        "include_reasoning": [true, false],
     });
     let completions = json!({
         "prompt": ["Once", ["Once", "Twice"], [10, 11], [[10], [11, 12]]],
@@ -101,7 +128,16 @@ fn whatever_the_document_lets_a_request_hold_is_accepted() {
     };
     let one_token = json!({"max_tokens": 1});
     let send = run("createChatCompletion", CHAT, with(&chat("Hello"), one_token.clone()));
-    every_property_is_read(&contract, "ChatBody", &with(&generation, chats), &send);
+    every_property_is_read(&contract, "ChatBody", &with(&generation, chats), |change| {
+        if !is_about_tools(&change) {
+            return send(change);
+        }
+        let tools = if change.get("functions").is_some() { Value::Null } else { json!([tool]) };
+        let body = with(&chat("Hello"), json!({"model": "caller", "max_tokens": 1, "tools": tools}));
+        let body = with(&body, change);
+        let reply = with_tools.post(CHAT, &body);
+        (body, "createChatCompletion", reply)
+    });
     let options = |options: Value| send(json!({"stream": true, "stream_options": options}));
     every_property_is_read(&contract, "StreamOptions", &json!({"include_usage": [true, false]}), options);
     let named = json!({"name": ["a-B_1"], "description": ["a"], "schema": [{"type": "integer"}, true], "strict": [true, false]});
@@ -257,6 +293,7 @@ fn whatever_the_document_lets_a_request_hold_is_accepted() {
 fn what_the_document_forbids_is_refused() {
     let contract = Contract::committed();
     let server = Server::start(NONE);
+    let (_copies, with_tools) = server_with_tools();
     let mut refused = 0;
     for (operation, path, schema, body) in [
         ("createChatCompletion", CHAT, "ChatBody", chat("Hello")),
@@ -274,7 +311,8 @@ fn what_the_document_forbids_is_refused() {
         let strange = contract.properties(schema).iter().map(|(name, _)| json!({name: {"strange": [1]}}));
         let empty = ["messages", "hook_points"].map(|name| json!({name: []}));
         for change in beyond.chain(strange).chain(empty) {
-            let body = with(&body, change.clone());
+            let (server, model) = if is_about_tools(&change) { (&with_tools, "caller") } else { (&server, "demo") };
+            let body = with(&with(&body, json!({"model": model})), change.clone());
             if contract.allows(operation, &body) {
                 continue;
             }

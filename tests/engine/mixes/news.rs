@@ -48,7 +48,7 @@ impl News {
                 let logprobs = found.logprobs.into_iter().map(bits).collect();
                 assert!(self.captured.replace((activations, logprobs)).is_none() && self.choices.is_empty());
             }
-            Event::Text { choice, text, logprobs } => {
+            Event::Text { choice, text, logprobs, .. } => {
                 let choice = self.choices.entry(choice).or_default();
                 assert!(choice.end.is_none() && !(text.is_empty() && logprobs.is_empty()));
                 choice.text += &text;

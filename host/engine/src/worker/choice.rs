@@ -104,7 +104,7 @@ impl Choice {
             sampler: Sampler::new(request.sampling.clone(), index, &request.prompt, &request.stop_token_ids),
             constraint: request.grammar.as_ref().map(|grammar| grammar.start(!request.continues_text)),
             logprobs: Vec::new(),
-            text: OutputText::after(tokenizer.clone(), stop, before),
+            text: OutputText::after(tokenizer.clone(), stop, before).showing(request.shown_tokens.clone()),
             tokenizer,
             stalled_since: None,
             first_drawn: None,

@@ -1,6 +1,7 @@
 //! Answers, in one piece or in chunks.
 
 mod chunks;
+mod message;
 mod whole;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,10 +10,12 @@ use millm_engine::TokenLogprob;
 use millm_text::Tokenizer;
 
 pub(crate) use self::chunks::Chunk;
+use self::message::Message;
 use super::{
     endpoint::Endpoint,
     logprobs::{Arrays, Logprobs},
-    objects::Head,
+    objects::{Head, Usage},
+    speech::Speech,
 };
 use crate::{http::unique_id, models::Model};
 
@@ -24,6 +27,8 @@ pub(crate) struct Answer {
     tokenizer: Tokenizer,
     /// One for each choice of a completion with logprobs.
     arrays: Vec<Arrays>,
+    /// One for each choice of a chat.
+    messages: Vec<Message>,
 }
 
 /// What a call wants its answer to be like.
@@ -33,6 +38,8 @@ pub(crate) struct Form {
     pub(crate) model: String,
     pub(crate) endpoint: Endpoint,
     pub(crate) logprobs: Logprobs,
+    /// Of a chat.
+    pub(crate) speech: Speech,
     pub(crate) prompts: Vec<Beginning>,
     /// Of each prompt.
     pub(crate) choices: u32,
@@ -86,7 +93,16 @@ impl Answer {
             }
             _ => Vec::new(),
         };
-        Self { head, form, tokenizer, arrays }
+        let messages = match form.endpoint {
+            Endpoint::Chat => vec![Message::new(form.speech.clone()); form.all_choices() as usize],
+            Endpoint::Completions => Vec::new(),
+        };
+        Self { head, form, tokenizer, arrays, messages }
+    }
+
+    /// The same with what was told of reasoning.
+    fn complete(&self, usage: Usage) -> Usage {
+        usage.with_reasoning(self.messages.iter().map(Message::reasoning_tokens).sum())
     }
 
     /// What may be told of the tokens of a prompt, of all of which but the first something was `found`.
@@ -115,6 +131,10 @@ pub(super) mod tests {
 
     /// To a call of one prompt, `Hi!`, with two choices.
     pub(crate) fn answer(endpoint: Endpoint, usage_in_chunks: bool, logprobs: Logprobs) -> Answer {
+        answer_of(Speech::default(), endpoint, usage_in_chunks, logprobs)
+    }
+
+    pub(crate) fn answer_of(speech: Speech, endpoint: Endpoint, usage_in_chunks: bool, logprobs: Logprobs) -> Answer {
         let object = if endpoint == Endpoint::Chat { "chat.completion" } else { "text_completion" };
         let (id, model, system_fingerprint) = ("id-1".into(), String::from("demo"), "fp_1".into());
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/demo/model");
@@ -122,7 +142,8 @@ pub(super) mod tests {
         let text = if logprobs.echo { "Hi!" } else { "" };
         let prompts = vec![Beginning { text: text.into(), tokens: tokenizer.encode("Hi!", false).unwrap(), hidden: 0 }];
         let status = None;
-        let form = Form { model: model.clone(), endpoint, logprobs, prompts, choices: 2, usage_in_chunks, status };
+        let form =
+            Form { model: model.clone(), endpoint, logprobs, speech, prompts, choices: 2, usage_in_chunks, status };
         Answer::begin(Head { id, object, created: 7, model, system_fingerprint }, form, tokenizer)
     }
 

@@ -68,6 +68,7 @@ mod tests {
     fn the_most_probable_per_token_are_the_best() {
         let choice = |text: &str, logprobs: &[f32]| Choice {
             text: text.into(),
+            pieces: Vec::new(),
             reason: FinishReason::Stop,
             logprobs: logprobs
                 .iter()

@@ -110,7 +110,7 @@ impl Common {
             Endpoint::Chat => output.choices,
             Endpoint::Completions => best_of::read(fields, output.choices, output.delivery != Delivery::Whole)?,
         };
-        unsupported::refuse(fields)?;
+        unsupported::refuse(fields, endpoint)?;
         let d_vocab = model.engine.spec().d_vocab;
         let mut stop_token_ids = tokens::stop_token_ids(fields, d_vocab)?;
         if !fields.flag("ignore_eos")? {
@@ -156,7 +156,9 @@ impl Common {
         // The best are chosen by their logprobs.
         let of_answer = logprobs.answer.or((computed > output.choices).then_some(0));
         let (mut requests, mut beginnings) = (Vec::new(), Vec::new());
-        for Given { tokens, text, hidden } in prompts {
+        let speech = prompts.first().map(|given| given.speech.clone()).unwrap_or_default();
+        let shown_tokens = speech.special_markers(&model.text.tokenizer);
+        for Given { tokens, text, hidden, .. } in prompts {
             let shown = &tokens[hidden..];
             let max_tokens = room(endpoint, n_ctx, tokens.len(), output.max_tokens)?;
             if sampling.min_tokens() > max_tokens {
@@ -188,6 +190,7 @@ impl Common {
                 interventions: steering.interventions.clone(),
                 cache_prompt,
                 continues_text: endpoint == Endpoint::Completions,
+                shown_tokens: Arc::clone(&shown_tokens),
                 prompt: tokens,
                 ..Request::default()
             });
@@ -197,7 +200,8 @@ impl Common {
         let (delivery, choices) = (output.delivery, output.choices);
         let usage_in_chunks = delivery == Delivery::Stream { include_usage: true };
         let status = Some(steering.status).filter(|status| output.tells_steering && !status.is_empty());
-        let form = Form { model: id, endpoint, logprobs, prompts: beginnings, choices, usage_in_chunks, status };
+        let form =
+            Form { model: id, endpoint, logprobs, speech, prompts: beginnings, choices, usage_in_chunks, status };
         let remarks = Remarks { profile: steering.profile, ignored };
         Ok(Call { model, requests, computed, form, delivery, remarks, reservation })
     }
@@ -213,16 +217,16 @@ fn told_bytes(logprobs: &Logprobs, requests: &[Request], beginnings: &[Beginning
 
 impl Call {
     /// Reads a request to `endpoint`. Of the `fields` of its body `read` takes those of the endpoint, given how many choices each
-    /// prompt has; `tokenize` makes prompts of them once all are known to be right: that takes as long as they are large.
+    /// prompt has and the model; `tokenize` makes prompts of them once all are known to be right: that takes as long as they are large.
     pub(crate) fn read<T>(
         mut fields: Fields,
         sources: Sources<'_>,
         endpoint: Endpoint,
-        read: impl FnOnce(&mut Fields, u32) -> Result<T, ApiError>,
+        read: impl FnOnce(&mut Fields, u32, &Model) -> Result<T, ApiError>,
         tokenize: impl FnOnce(T, &Model, PrependBos) -> Result<Vec<Given>, ApiError>,
     ) -> Result<Self, ApiError> {
         let common = Common::read(&mut fields, sources, endpoint)?;
-        let own = read(&mut fields, common.computed)?;
+        let own = read(&mut fields, common.computed, &common.model)?;
         let ignored = Ignored::of(fields)?;
         let prompts = tokenize(own, &common.model, common.prepend_bos)?;
         common.into_call(endpoint, prompts, ignored, sources.memory)

@@ -1,7 +1,7 @@
 //! `POST /v1/chat/completions`.
 
 use axum::{extract::State, response::Response};
-use millm_text::{ChatInput, TemplateError};
+use millm_text::{ChatInput, ChatTemplate, TemplateError};
 
 use super::{
     call::{Call, Sources},
@@ -9,7 +9,10 @@ use super::{
     messages,
     objects::{ChatAnswer, ChatChunk},
     prompt::Given,
+    reasoning::Reasoning,
+    speech::Speech,
     steering::SteeringHeaders,
+    tools::Tools,
 };
 use crate::{
     app::App,
@@ -53,35 +56,49 @@ fn read(body: &[u8], sources: Sources<'_>) -> Result<Call, ApiError> {
 
 /// What the fields of a body ask for.
 pub(crate) fn of_fields(fields: Fields, sources: Sources<'_>) -> Result<Call, ApiError> {
-    let tokenize = |input, model: &Model, _| {
-        let tokens = prompt(model, &input, "use /v1/completions")?;
-        Ok(vec![Given { tokens, text: None, hidden: 0 }])
+    let read = |fields: &mut Fields, _, model: &Model| {
+        let mut tools = Tools::read(fields, model.text.chat_template.as_ref())?;
+        let mut input = messages::read(fields)?;
+        input.tools = tools.told.take();
+        let reasoning = Reasoning::read(fields, &mut input)?;
+        Ok((input, tools, reasoning))
     };
-    Call::read(fields, sources, Endpoint::Chat, |fields, _| messages::read(fields), tokenize)
+    let tokenize = |(input, tools, reasoning): (ChatInput, Tools, Reasoning), model: &Model, _| {
+        let (prompt, template) = rendered(model, &input, "use /v1/completions")?;
+        let speech = Speech::new(&tools, &reasoning, template, &input, &prompt);
+        Ok(vec![Given { tokens: encode(model, &prompt)?, text: None, hidden: 0, speech }])
+    };
+    Call::read(fields, sources, Endpoint::Chat, read, tokenize)
 }
 
 /// The chat in tokens, as the model's template writes it. Special tokens are the template's business. `instead` says what
 /// helps with a model that has none.
 pub(crate) fn prompt(model: &Model, input: &ChatInput, instead: &str) -> Result<Vec<u32>, ApiError> {
-    let text = render(model, input, instead)?;
-    model
-        .text
-        .tokenizer
-        .encode(&text, false)
-        .map_err(|error| ApiError::at(Kind::InvalidMessages, "messages", format!("Invalid 'messages': {error}.")))
+    encode(model, &render(model, input, instead)?)
+}
+
+fn encode(model: &Model, prompt: &str) -> Result<Vec<u32>, ApiError> {
+    let tokens = model.text.tokenizer.encode(prompt, false);
+    tokens.map_err(|error| ApiError::at(Kind::InvalidMessages, "messages", format!("Invalid 'messages': {error}.")))
 }
 
 /// The chat as the model's template writes it.
 pub(crate) fn render(model: &Model, input: &ChatInput, instead: &str) -> Result<String, ApiError> {
+    rendered(model, input, instead).map(|(prompt, _)| prompt)
+}
+
+/// The same with the template.
+fn rendered<'a>(model: &'a Model, input: &ChatInput, instead: &str) -> Result<(String, &'a ChatTemplate), ApiError> {
     let Some(template) = &model.text.chat_template else {
         let message = format!("The model '{}' has no chat template; {instead}.", model.id);
         return Err(ApiError::at(Kind::NoChatTemplate, "model", message));
     };
-    template.render(input).map_err(|error| {
+    let prompt = template.render(input).map_err(|error| {
         let param = match error {
             TemplateError::CannotContinue(_) => "continue_final_message",
             TemplateError::Raised(_) | TemplateError::Render(_) => "messages",
         };
         ApiError::at(Kind::InvalidMessages, param, format!("Invalid '{param}': {error}"))
-    })
+    })?;
+    Ok((prompt, template))
 }

@@ -49,7 +49,7 @@ pub(crate) async fn create(
 }
 
 fn read(body: &[u8], sources: Sources<'_>) -> Result<Call, ApiError> {
-    let read = |fields: &mut Fields, choices: u32| {
+    let read = |fields: &mut Fields, choices: u32, _: &Model| {
         let prompts = prompt::read(fields)?;
         if prompts.len() * choices as usize > MAX_CHOICES {
             let message = format!("Invalid 'n': {MAX_CHOICES} choices over all prompts are supported.");

@@ -43,6 +43,8 @@ pub(crate) enum Progress {
     Text {
         index: u32,
         text: String,
+        /// Tokens of the choice so far.
+        drawn: usize,
         /// If they were asked for, those of the tokens since the last text.
         logprobs: Vec<TokenLogprob>,
     },
@@ -71,6 +73,8 @@ pub(crate) struct Drawn {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Choice {
     pub(crate) text: String,
+    /// How the text came: for each piece its end in bytes, and the tokens so far.
+    pub(crate) pieces: Vec<(usize, usize)>,
     pub(crate) reason: FinishReason,
     /// Of all its tokens, if they were asked for.
     pub(crate) logprobs: Vec<TokenLogprob>,
@@ -113,15 +117,17 @@ impl Generation {
 
     /// Waits for all choices.
     pub(crate) async fn collect(mut self) -> Result<Outcome, ApiError> {
-        let unfinished = Choice { text: String::new(), reason: FinishReason::Stop, logprobs: Vec::new() };
+        let unfinished =
+            Choice { text: String::new(), pieces: Vec::new(), reason: FinishReason::Stop, logprobs: Vec::new() };
         let mut choices = vec![unfinished; self.open as usize];
         let mut prompts = vec![Vec::new(); (self.open / self.choices_per_prompt) as usize];
         while let Some(progress) = self.next().await {
             match progress? {
                 Progress::Prompt { prompt, logprobs } => prompts[prompt as usize] = logprobs,
-                Progress::Text { index, text, mut logprobs } => {
+                Progress::Text { index, text, drawn, mut logprobs } => {
                     let choice = &mut choices[index as usize];
                     choice.text += &text;
+                    choice.pieces.push((choice.text.len(), drawn));
                     choice.logprobs.append(&mut logprobs);
                 }
                 Progress::Finished { index, reason } => choices[index as usize].reason = reason,
@@ -156,7 +162,9 @@ impl Stream for Generation {
         };
         let first = prompt * self.choices_per_prompt;
         Poll::Ready(Some(Ok(match event {
-            Event::Text { choice, text, logprobs } => Progress::Text { index: first + choice, text, logprobs },
+            Event::Text { choice, text, drawn, logprobs } => {
+                Progress::Text { index: first + choice, text, drawn, logprobs }
+            }
             Event::Finished { choice, reason, completion_tokens, cached_tokens, times } => {
                 self.open -= 1;
                 self.drawn.completion_tokens += completion_tokens;

@@ -1,5 +1,7 @@
 //! The chat of a request: its messages and how they become a prompt.
 
+mod calls;
+
 use millm_text::ChatInput;
 use serde_json::{Map, Value};
 
@@ -32,7 +34,6 @@ pub(crate) fn read(fields: &mut Fields) -> Result<ChatInput, ApiError> {
         Some(Value::Object(variables)) => variables,
         Some(other) => return Err(wrong_type("chat_template_kwargs", "an object", &other)),
     };
-    // Tools are not offered to the model: few templates know them, and those of Open WebUI alone take 5000 tokens.
     Ok(ChatInput { messages, continue_final_message, add_generation_prompt, extra, ..ChatInput::default() })
 }
 
@@ -62,6 +63,12 @@ fn message(value: Value, path: &str) -> Result<Value, ApiError> {
         Some(other) => return Err(wrong_type(&content_path, "a string or an array of parts", &other)),
     };
     message.insert("content".into(), content.into());
+    if role == "assistant" {
+        calls::read(&mut message, path)?;
+    }
+    if let Some(id) = message.get("tool_call_id").filter(|id| !id.is_string() && !id.is_null()) {
+        return Err(wrong_type(&format!("{path}.tool_call_id"), "a string", id));
+    }
     if role == "developer" {
         // OpenAI's newer word for it, which templates do not know.
         message.insert("role".into(), "system".into());
@@ -122,9 +129,11 @@ mod tests {
         let parts = json!([{ "type": "text", "text": "a" }, { "type": "text", "text": "b" }]);
         let message = one(json!({ "name": "x", "role": "user", "content": parts })).unwrap();
         assert_eq!(message, json!({ "name": "x", "role": "user", "content": "a\nb" }));
-        let calls = json!({ "role": "assistant", "content": null, "tool_calls": [{ "id": "1" }] });
-        let expected = json!({ "role": "assistant", "content": "", "tool_calls": [{ "id": "1" }] });
-        assert_eq!(one(calls).unwrap(), expected);
+        let called = |content: Value, arguments: Value| {
+            let function = json!({ "name": "f", "arguments": arguments });
+            json!({ "role": "assistant", "content": content, "tool_calls": [{ "id": "1", "function": function }] })
+        };
+        assert_eq!(one(called(json!(null), json!("{\"a\": 1}"))).unwrap(), called(json!(""), json!({ "a": 1 })));
     }
 
     #[test]
@@ -149,6 +158,12 @@ mod tests {
             (json!([{ "role": "user" }]), MissingParameter, "messages[0].content"),
             (json!([{ "role": "assistant", "content": null }]), MissingParameter, "messages[0].content"),
             (json!([{ "role": "user", "content": 5 }]), InvalidType, "messages[0].content"),
+            (json!([{ "role": "tool", "content": "a", "tool_call_id": 5 }]), InvalidType, "messages[0].tool_call_id"),
+            (
+                json!([{ "role": "assistant", "tool_calls": [{}] }]),
+                MissingParameter,
+                "messages[0].tool_calls[0].function",
+            ),
             (json!([{ "role": "user", "content": [] }]), EmptyArray, "messages[0].content"),
             (json!([{ "role": "user", "content": ["a"] }]), InvalidType, "messages[0].content[0]"),
         ] {

@@ -113,8 +113,39 @@ pub(crate) struct ChatChoice {
 pub(crate) struct ChatMessage {
     /// `assistant`.
     pub(crate) role: &'static str,
-    pub(crate) content: String,
+    /// Null if it only called something.
+    #[schema(required)]
+    pub(crate) content: Option<String>,
     pub(crate) refusal: Nothing,
+    /// What it thought before, if that can be told from the content.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    pub(crate) reasoning_content: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub(crate) tool_calls: Vec<ToolCall>,
+    /// In place of `tool_calls`, if the request had `functions`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = FunctionCall, required = false)]
+    pub(crate) function_call: Option<FunctionCall>,
+}
+
+/// A call that the client is to make.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ToolCall {
+    /// What the client's answer to it names.
+    pub(crate) id: String,
+    /// `function`.
+    pub(crate) r#type: &'static str,
+    pub(crate) function: FunctionCall,
+}
+
+/// What is called.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FunctionCall {
+    pub(crate) name: String,
+    /// A JSON object as a text, as the model wrote it.
+    pub(crate) arguments: String,
 }
 
 /// More of one of the answers to a chat.
@@ -129,7 +160,7 @@ pub(crate) struct ChatDelta {
 }
 
 /// What is new of a message.
-#[derive(Debug, Default, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub(crate) struct ChatMessageDelta {
     /// `assistant`, in the first.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -138,6 +169,42 @@ pub(crate) struct ChatMessageDelta {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     pub(crate) content: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    pub(crate) reasoning_content: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub(crate) tool_calls: Vec<ToolCallDelta>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = FunctionCallDelta, required = false)]
+    pub(crate) function_call: Option<FunctionCallDelta>,
+}
+
+/// What is new of a call.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct ToolCallDelta {
+    /// The number of the call in its message.
+    pub(crate) index: u32,
+    /// In the first of a call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    pub(crate) id: Option<String>,
+    /// `function`, in the first of a call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    pub(crate) r#type: Option<&'static str>,
+    pub(crate) function: FunctionCallDelta,
+}
+
+/// What is new of what is called.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct FunctionCallDelta {
+    /// In the first of a call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    pub(crate) name: Option<String>,
+    /// More of a JSON object as a text.
+    pub(crate) arguments: String,
 }
 
 /// One of the completions.
@@ -164,6 +231,10 @@ pub(crate) enum FinishReason {
     Stop,
     /// It has as many tokens as it may have.
     Length,
+    /// To have tools called.
+    ToolCalls,
+    /// To have a function called, if the request had `functions`.
+    FunctionCall,
 }
 
 /// Token counts of a call.
@@ -184,9 +255,10 @@ struct PromptTokensDetails {
     cached_tokens: usize,
 }
 
-/// Tokens that the client does not see.
+/// Tokens of another kind than content.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 struct CompletionTokensDetails {
+    /// Those drawn for reasoning that was told from the content, tags included.
     reasoning_tokens: usize,
 }
 
@@ -200,6 +272,11 @@ impl Usage {
             prompt_tokens_details: PromptTokensDetails { cached_tokens },
             completion_tokens_details: CompletionTokensDetails::default(),
         }
+    }
+
+    /// The same with so many tokens that were reasoning.
+    pub(crate) fn with_reasoning(self, reasoning_tokens: usize) -> Self {
+        Self { completion_tokens_details: CompletionTokensDetails { reasoning_tokens }, ..self }
     }
 }
 

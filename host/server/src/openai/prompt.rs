@@ -3,6 +3,7 @@
 use millm_store::PrependBos;
 use serde_json::Value;
 
+use super::speech::Speech;
 use crate::{
     error::{ApiError, Kind},
     fields::{Fields, integer, wrong_type},
@@ -24,6 +25,8 @@ pub(crate) struct Given {
     pub(crate) text: Option<String>,
     /// How many of the tokens whoever sent the prompt did not send and is not shown.
     pub(crate) hidden: usize,
+    /// Of a chat.
+    pub(crate) speech: Speech,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,7 +140,7 @@ impl Prompt {
                 tokens[index],
                 index - hidden
             )),
-            None => Ok(Given { tokens, text, hidden }),
+            None => Ok(Given { tokens, text, hidden, speech: Speech::default() }),
         }
     }
 }

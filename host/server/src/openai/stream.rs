@@ -78,8 +78,12 @@ fn events(
             Ok(Progress::Prompt { prompt, logprobs }) => {
                 answer.prompt(prompt, &logprobs).into_iter().map(data).collect()
             }
-            Ok(Progress::Text { index, text, logprobs }) => vec![data(answer.text(index, text, &logprobs))],
-            Ok(Progress::Finished { index, reason }) => vec![data(answer.finish(index, reason.into()))],
+            Ok(Progress::Text { index, text, drawn, logprobs }) => {
+                answer.text(index, text, drawn, &logprobs).into_iter().map(data).collect()
+            }
+            Ok(Progress::Finished { index, reason }) => {
+                answer.finish(index, reason.into()).into_iter().map(data).collect()
+            }
             Ok(Progress::Done(drawn)) => {
                 let done = Ok(Event::default().data("[DONE]"));
                 let usage = answer.usage(prompt_tokens, drawn);
@@ -120,7 +124,7 @@ mod tests {
 
     fn news() -> Vec<Result<Progress, ApiError>> {
         let finished = |index| Ok(Progress::Finished { index, reason: FinishReason::Stop });
-        let text = |index, text: &str| Ok(Progress::Text { index, text: text.into(), logprobs: Vec::new() });
+        let text = |index, text: &str| Ok(Progress::Text { index, text: text.into(), drawn: 1, logprobs: Vec::new() });
         let done = Ok(Progress::Done(Drawn { completion_tokens: 4, cached_tokens: 2, ..Drawn::default() }));
         vec![text(1, "a\nb"), text(0, "c"), finished(1), finished(0), done]
     }

@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 
+use super::endpoint::Endpoint;
 use crate::{
     error::{ApiError, Kind},
     fields::{Fields, clip},
@@ -26,20 +27,22 @@ const PARAMETERS: &[(&str, Neutral)] = &[
 const VALUES: &[(&str, Neutral)] = &[
     // Of completions.
     ("echo", is_false),
-    ("function_call", is_free_choice),
     ("modalities", |value| *value == serde_json::json!(["text"])),
-    ("tool_choice", is_free_choice),
 ];
 
-/// Refuses every parameter above that asks for something.
-pub(crate) fn refuse(fields: &mut Fields) -> Result<(), ApiError> {
+/// Refused unless neutral by what is no chat.
+const OF_CHATS: &[(&str, Neutral)] = &[("function_call", is_free_choice), ("tool_choice", is_free_choice)];
+
+/// Refuses every parameter above that asks `endpoint` for something.
+pub(crate) fn refuse(fields: &mut Fields, endpoint: Endpoint) -> Result<(), ApiError> {
     for &(key, neutral) in PARAMETERS {
         if fields.take(key).is_some_and(|value| !neutral(&value)) {
             let message = format!("Unsupported parameter: '{key}' is not supported by this server.");
             return Err(ApiError::at(Kind::UnsupportedParameter, key, message));
         }
     }
-    for &(key, neutral) in VALUES {
+    let of_chats = if endpoint == Endpoint::Chat { &[] } else { OF_CHATS };
+    for &(key, neutral) in VALUES.iter().chain(of_chats) {
         if let Some(value) = fields.take(key).filter(|value| !neutral(value)) {
             let value = clip(&value.to_string());
             let message = format!("Unsupported value: '{key}' does not support {value} with this server.");
@@ -78,7 +81,7 @@ mod tests {
     use super::*;
 
     fn check(value: Value) -> Result<(), ApiError> {
-        refuse(&mut Fields::of(value, String::new()).unwrap())
+        refuse(&mut Fields::of(value, String::new()).unwrap(), Endpoint::Completions)
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod plugins;
 mod reading;
 mod responses;
 mod tokens;
+mod tools;
 
 pub(crate) use self::{
     embeddings::{EmbeddingAnswer, EmbeddingBody},

@@ -29,12 +29,12 @@ pub(super) fn new() -> Environment<'static> {
     environment
 }
 
-/// Compiles one template.
+/// Compiles one template, and says whether it reads `tools`.
 ///
 /// The parser limits how deep brackets and blocks nest, but recurses once per operator in `1 ~ 1 ~ 1 …` and per step in
 /// `a.b.c…`. A stack in proportion to the text is deep enough for all of them; 430 bytes per byte is the most seen. Its
 /// time for some is quadratic, hence the limit on the text, at which it takes about a minute.
-pub(super) fn compile(environment: &mut Environment<'static>, name: String, text: String) -> Result<(), Error> {
+pub(super) fn compile(environment: &mut Environment<'static>, name: &str, text: String) -> Result<bool, Error> {
     const MAX_TEXT: usize = 128 << 10;
     if text.len() > MAX_TEXT {
         return Err(Error::new(ErrorKind::SyntaxError, format!("longer than {MAX_TEXT} bytes")));
@@ -43,7 +43,12 @@ pub(super) fn compile(environment: &mut Environment<'static>, name: String, text
     std::thread::scope(|scope| {
         std::thread::Builder::new()
             .stack_size(stack)
-            .spawn_scoped(scope, || environment.add_template_owned(name, text))
+            .spawn_scoped(scope, || {
+                let may_read_tools = text.contains("tools");
+                environment.add_template_owned(name.to_owned(), text)?;
+                // It is parsed once more.
+                Ok(may_read_tools && environment.get_template(name)?.undeclared_variables(false).contains("tools"))
+            })
             .map_err(|error| Error::new(ErrorKind::InvalidOperation, format!("no thread for it: {error}")))?
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))

@@ -1,6 +1,6 @@
 //! Expected prompts are the output of transformers 5.23 with Jinja2 3.1.6.
 
-use millm_text::{ChatInput, ChatTemplate, TemplateError};
+use millm_text::{CallSyntax, ChatInput, ChatTemplate, ReasoningTags, TemplateError};
 use serde_json::{Value, json};
 
 use crate::folder::folder;
@@ -355,4 +355,60 @@ fn a_broken_template_is_refused_at_load_by_file_and_line() {
     }
     let broken = message("chat_template.json", r#"{"chat_template": "#);
     assert!(broken.starts_with("chat_template.json is not valid JSON: EOF"), "{broken}");
+}
+
+#[test]
+fn a_template_takes_tools_if_it_shows_them() {
+    for (text, takes) in [
+        (LLAMA3, true),
+        (CHATML, true),
+        (GEMMA, false),
+        (ZEPHYR, false),
+        ("{{ messages[0].content }}{# tools #}", false),
+        ("{% if tools %}{{ raise_exception('no tools') }}{% endif %}{{ messages[0].content }}", false),
+        ("{% if tools %}{{ tools | length }}{% endif %}", false),
+        ("{% if messages[0].role == 'system' %}{{ tools | tojson }}{% endif %}", true),
+        ("{% set tools = [] %}{{ tools | tojson }}", false),
+        ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}{{ tools }}", false),
+    ] {
+        assert_eq!(template(text).takes_tools(), takes, "{text}");
+    }
+}
+
+#[test]
+fn a_template_for_tools_takes_them_whatever_the_default_does() {
+    let config = json!({ "chat_template": [
+        { "name": "default", "template": "{{ messages[0].content }}</think>" },
+        { "name": "tool_use", "template": "<tool_call>{{ tools | tojson }}" },
+    ] });
+    let folder = folder(&[("tokenizer_config.json", &config.to_string())]);
+    let template = ChatTemplate::load(folder.path()).unwrap().unwrap();
+    assert_eq!((template.takes_tools(), template.call_syntax()), (true, Some(CallSyntax::Hermes)));
+}
+
+#[test]
+fn a_template_tells_how_tools_are_called_and_reasoning_is_marked() {
+    let told = |text: &str| (template(text).call_syntax(), template(text).reasoning_tags());
+    assert_eq!(told(CHATML), (Some(CallSyntax::Hermes), Some(ReasoningTags::THINK)));
+    assert_eq!(told(LLAMA3), (Some(CallSyntax::Llama), None));
+    assert_eq!(told("[TOOL_CALLS][{{ tools }}]").0, Some(CallSyntax::Mistral));
+    assert_eq!(
+        told("[TOOL_CALLS]f[ARGS]{{ tools }} [/THINK]"),
+        (None, Some(ReasoningTags { open: "[THINK]", close: "[/THINK]" }))
+    );
+    assert_eq!(told("<tool_call><function=f>{{ tools }}</tool_call>").0, None);
+    assert_eq!(told(GEMMA), (None, None));
+}
+
+#[test]
+fn reasoning_that_is_open_is_known_by_the_end_of_the_prompt() {
+    let think = ReasoningTags::THINK;
+    for (prompt, open) in
+        [("a<think>\n", true), ("<think>", true), ("<think>\n\n</think>\n\n", false), ("<think>a", false), ("", false)]
+    {
+        assert_eq!(think.are_open_at_end_of(prompt), open, "{prompt}");
+    }
+    for (text, open) in [(" <think>a", true), ("<think>a</think>b", false), ("a<think>b", false), ("", false)] {
+        assert_eq!(think.are_open_in(text), open, "{text}");
+    }
 }

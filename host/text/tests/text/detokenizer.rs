@@ -204,3 +204,26 @@ fn a_token_costs_the_same_at_the_end_of_a_long_text() {
         assert_eq!(streamed(tokenizer, &ids), tokenizer.decode(&ids, true).unwrap());
     }
 }
+
+#[test]
+fn a_special_token_has_a_text_if_it_is_to_be_shown() {
+    for tokenizer in [byte_level(), byte_fallback()].map(|tokenizer| load(&tokenizer)) {
+        let special = tokenizer.token_to_id("<eot>").or(tokenizer.token_to_id("</s>")).unwrap();
+        let bos = tokenizer.token_to_id("<bos>").or(tokenizer.token_to_id("<s>")).unwrap();
+        let mut ids = tokenizer.encode("a 你b", false).unwrap();
+        let half = ids.len() - 2;
+        let mut said = vec![bos];
+        for id in ids.drain(..) {
+            said.extend([id, special, bos]);
+        }
+        // A character that is cut in half, too.
+        said.truncate(3 * half + 1);
+        let hidden: Vec<u32> = said.iter().copied().filter(|id| *id != bos).collect();
+        let mut detokenizer = Detokenizer::new(tokenizer.clone()).showing([special].into());
+        let text: String = said.iter().filter_map(|id| detokenizer.push(*id)).collect();
+        assert_eq!(text + &detokenizer.finish(), tokenizer.decode(&hidden, false).unwrap());
+        // It is a property of the detokenizer, not of one text.
+        assert!(detokenizer.push(special).is_some());
+        assert_eq!(Detokenizer::new(tokenizer).push(special), None);
+    }
+}

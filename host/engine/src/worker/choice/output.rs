@@ -90,7 +90,8 @@ impl Choice {
     /// With the logprobs of the tokens that have become text, or will.
     fn send_event(&mut self, text: String) {
         let logprobs = std::mem::take(&mut self.logprobs);
-        self.send(Event::Text { choice: self.index, text, logprobs });
+        let drawn = self.tokens.len() - self.shared.request.prompt.len();
+        self.send(Event::Text { choice: self.index, text, drawn, logprobs });
     }
 
     /// Sends if there is room; [`can_emit`](Self::can_emit) has made sure of it for whatever a step can yield.

@@ -1,4 +1,7 @@
+use std::iter;
+
 use millm_engine::TokenLogprob;
+use millm_text::Part;
 use serde::Serialize;
 
 use super::{
@@ -11,7 +14,7 @@ use super::{
         },
         timings::Timings,
     },
-    Answer, Endpoint,
+    Answer, Endpoint, Message,
 };
 
 /// A piece of an answer.
@@ -34,7 +37,8 @@ impl Answer {
     pub(crate) fn opening(&self, index: u32) -> Option<Chunk> {
         match self.form.endpoint {
             Endpoint::Chat => {
-                let delta = ChatMessageDelta { role: Some("assistant"), content: Some(String::new()) };
+                let (role, content) = (Some("assistant"), Some(String::new()));
+                let delta = ChatMessageDelta { role, content, ..ChatMessageDelta::default() };
                 Some(self.chat_chunk(index, delta, &[], None))
             }
             // With logprobs it waits for those of the prompt.
@@ -61,28 +65,56 @@ impl Answer {
         choices.filter_map(chunk).collect()
     }
 
-    /// More text of a choice.
-    pub(crate) fn text(&mut self, index: u32, text: String, found: &[TokenLogprob]) -> Chunk {
+    /// More text of a choice, which has drawn so many tokens.
+    pub(crate) fn text(&mut self, index: u32, text: String, drawn: usize, found: &[TokenLogprob]) -> Vec<Chunk> {
         match self.form.endpoint {
-            Endpoint::Chat => self.chat_chunk(index, ChatMessageDelta { role: None, content: Some(text) }, found, None),
+            Endpoint::Chat => {
+                let mut deltas = self.deltas(index, |message| message.push(&text, drawn));
+                if deltas.is_empty() && !found.is_empty() {
+                    // The text waits, its logprobs do not.
+                    deltas.push(ChatMessageDelta::default());
+                }
+                // All of them come with the first.
+                let found = iter::once(found).chain(iter::repeat(&[][..]));
+                deltas.into_iter().zip(found).map(|(delta, found)| self.chat_chunk(index, delta, found, None)).collect()
+            }
             Endpoint::Completions => {
                 let logprobs = self.arrays.get_mut(index as usize).map(|arrays| arrays.drawn(found));
-                self.text_chunk(index, text, logprobs, None)
+                vec![self.text_chunk(index, text, logprobs, None)]
             }
         }
     }
 
-    /// The last chunk of a choice.
-    pub(crate) fn finish(&self, index: u32, reason: FinishReason) -> Chunk {
+    /// The last chunks of a choice.
+    pub(crate) fn finish(&mut self, index: u32, reason: FinishReason) -> Vec<Chunk> {
         match self.form.endpoint {
-            Endpoint::Chat => self.chat_chunk(index, ChatMessageDelta::default(), &[], Some(reason)),
-            Endpoint::Completions => self.text_chunk(index, String::new(), None, Some(reason)),
+            Endpoint::Chat => {
+                let deltas = self.deltas(index, Message::finish);
+                let reason = self.messages[index as usize].reason(reason);
+                let deltas = deltas.into_iter().map(|delta| (delta, None));
+                let last = (ChatMessageDelta::default(), Some(reason));
+                deltas.chain([last]).map(|(delta, reason)| self.chat_chunk(index, delta, &[], reason)).collect()
+            }
+            Endpoint::Completions => vec![self.text_chunk(index, String::new(), None, Some(reason))],
         }
+    }
+
+    /// What `say` makes a message say.
+    fn deltas(&mut self, index: u32, say: impl FnOnce(&mut Message) -> Vec<Part>) -> Vec<ChatMessageDelta> {
+        let message = &mut self.messages[index as usize];
+        let mut calls = message.calls();
+        let mut deltas = Vec::new();
+        for part in say(message) {
+            let is_call = matches!(part, Part::Call { .. });
+            deltas.append(&mut message.deltas(part, calls));
+            calls += u32::from(is_call);
+        }
+        deltas
     }
 
     /// The last chunk of all, if the client asked for it.
     pub(crate) fn usage(&self, prompt_tokens: usize, drawn: Drawn) -> Option<Chunk> {
-        let usage = self.form.usage_in_chunks.then(|| Usage::new(prompt_tokens, drawn))?;
+        let usage = self.form.usage_in_chunks.then(|| self.complete(Usage::new(prompt_tokens, drawn)))?;
         let mut chunk = self.choiceless(Some(Some(usage)), None);
         // Open WebUI adds up the chunks that have one or the other.
         let (Chunk::Chat(ChatChunk { timings, .. }) | Chunk::Completion(CompletionAnswer { timings, .. })) = &mut chunk;
@@ -160,10 +192,10 @@ mod tests {
     fn chunks_carry_a_null_usage_only_if_it_was_asked_for() {
         let drawn = Drawn { completion_tokens: 2, cached_tokens: 1, ..Drawn::default() };
         let mut with = answer(Endpoint::Completions, true, Logprobs::default());
-        assert_eq!(json(with.text(0, "a".into(), &[])).get("usage"), Some(&Value::Null));
+        assert_eq!(json(with.text(0, "a".into(), 1, &[]))[0].get("usage"), Some(&Value::Null));
         assert_eq!(json(with.usage(3, drawn))["choices"], json!([]));
         let mut without = answer(Endpoint::Completions, false, Logprobs::default());
-        assert_eq!(json(without.text(0, "a".into(), &[])).get("usage"), None);
+        assert_eq!(json(without.text(0, "a".into(), 1, &[]))[0].get("usage"), None);
         assert!(without.usage(3, drawn).is_none());
     }
 
@@ -176,7 +208,7 @@ mod tests {
         assert_eq!(chunks.len(), 2);
         for text in ["a", "b"] {
             let found = answer.found(text, -1.0);
-            chunks.push(answer.text(1, text.into(), &found));
+            chunks.extend(answer.text(1, text.into(), 1, &found));
         }
         let choices: Vec<Value> = chunks.into_iter().map(|chunk| json(chunk)["choices"][0].clone()).collect();
         let second = choices.iter().filter(|choice| choice["index"] == 1);

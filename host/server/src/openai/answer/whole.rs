@@ -5,12 +5,11 @@ use super::{
     super::{
         generation::{Choice, Outcome},
         logprobs::{self, CompletionLogprobs, PromptLogprobs},
-        objects::{ChatAnswer, ChatChoice, ChatMessage, CompletionAnswer, CompletionChoice, Usage},
+        objects::{ChatAnswer, ChatChoice, CompletionAnswer, CompletionChoice, Usage},
         timings::Timings,
     },
     Answer, Endpoint,
 };
-use crate::api::envelope::Nothing;
 
 /// The answer in one piece.
 #[derive(Debug, Serialize)]
@@ -31,6 +30,7 @@ impl Answer {
         match self.form.endpoint {
             Endpoint::Chat => {
                 let choices = choices.map(|(index, choice)| self.chat_choice(index, choice)).collect();
+                let usage = self.complete(usage);
                 // A chat is one prompt.
                 let prompt_logprobs = prompt_logprobs.pop().flatten();
                 Whole::Chat(ChatAnswer { head: self.head, choices, usage, timings, prompt_logprobs })
@@ -57,12 +57,21 @@ impl Answer {
         self.form.logprobs.prompt.map(|top| logprobs::prompt(&self.tokenizer, top, found))
     }
 
-    fn chat_choice(&self, index: u32, choice: Choice) -> ChatChoice {
+    fn chat_choice(&mut self, index: u32, choice: Choice) -> ChatChoice {
+        let message = &mut self.messages[index as usize];
+        let mut parts = Vec::new();
+        let mut begin = 0;
+        // As it came, since reasoning is counted by pieces.
+        for (end, drawn) in choice.pieces {
+            parts.append(&mut message.push(&choice.text[begin..end], drawn));
+            begin = end;
+        }
+        parts.append(&mut message.finish());
         ChatChoice {
             index,
-            message: ChatMessage { role: "assistant", content: choice.text, refusal: Nothing },
+            message: message.whole(parts),
             logprobs: self.form.logprobs.answer.map(|_| logprobs::chat(&self.tokenizer, &choice.logprobs)),
-            finish_reason: choice.reason.into(),
+            finish_reason: message.reason(choice.reason.into()),
         }
     }
 
@@ -96,8 +105,12 @@ mod tests {
 
     /// Two choices, of which the second has no token.
     fn outcome(answer: &Answer, text: &str) -> Outcome {
-        let choice =
-            |text: &str| Choice { text: text.into(), reason: FinishReason::Stop, logprobs: answer.found(text, -0.5) };
+        let choice = |text: &str| Choice {
+            text: text.into(),
+            pieces: vec![(text.len(), 1)],
+            reason: FinishReason::Stop,
+            logprobs: answer.found(text, -0.5),
+        };
         let prompts = vec![answer.found("Hi!", -2.0)[1..].to_vec()];
         Outcome {
             choices: vec![choice(text), choice("")],

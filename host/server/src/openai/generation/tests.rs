@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use super::*;
 
 fn text(choice: u32, text: &str) -> Event {
-    Event::Text { choice, text: text.into(), logprobs: Vec::new() }
+    Event::Text { choice, text: text.into(), drawn: 1, logprobs: Vec::new() }
 }
 
 fn longest(drawing: u64) -> Times {
@@ -43,7 +43,7 @@ async fn logprobs_are_of_their_choice_and_their_prompt() {
     let found = |token| TokenLogprob { token, logprob: -1.0, rank: 1, top: Vec::new() };
     let drawn = |choice, tokens: &[u32]| {
         let logprobs = tokens.iter().copied().map(found).collect();
-        Event::Text { choice, text: String::new(), logprobs }
+        Event::Text { choice, text: String::new(), drawn: tokens.len(), logprobs }
     };
     let captured = |token| Event::Captured(Captured { logprobs: vec![found(token)], ..Captured::default() });
     let first = [captured(1), drawn(1, &[2, 3]), drawn(0, &[4]), drawn(1, &[5]), finished(0, 1), finished(1, 3)];

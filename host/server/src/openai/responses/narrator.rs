@@ -236,12 +236,13 @@ mod tests {
     }
 
     fn text(text: &str) -> Result<Progress, ApiError> {
-        Ok(Progress::Text { index: 0, text: text.into(), logprobs: Vec::new() })
+        Ok(Progress::Text { index: 0, text: text.into(), drawn: 1, logprobs: Vec::new() })
     }
 
     #[test]
     fn an_answer_says_what_it_was_asked_and_what_it_took() {
-        let choice = Choice { text: "Hi".into(), reason: FinishReason::Length, logprobs: Vec::new() };
+        let choice =
+            Choice { text: "Hi".into(), pieces: Vec::new(), reason: FinishReason::Length, logprobs: Vec::new() };
         let expected = json!({
             "id": "resp_1", "object": "response", "created_at": 7, "status": "incomplete", "background": false,
             "error": null, "incomplete_details": { "reason": "max_output_tokens" }, "instructions": "Be brief.",
@@ -284,7 +285,7 @@ mod tests {
         assert_eq!((&events[4]["delta"], &events[5]["item_id"]), (&json!("H"), &json!("msg_1")));
         assert_eq!((&events[6]["text"], &events[7]["part"]["text"]), (&json!("Hi"), &json!("Hi")));
         assert_eq!(events[8]["item"], message("Hi", "completed"));
-        let choice = Choice { text: "Hi".into(), reason: FinishReason::Stop, logprobs: Vec::new() };
+        let choice = Choice { text: "Hi".into(), pieces: Vec::new(), reason: FinishReason::Stop, logprobs: Vec::new() };
         assert_eq!(events[9]["response"], serde_json::to_value(narrator().whole(choice, drawn())).unwrap());
     }
 

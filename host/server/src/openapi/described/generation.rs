@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::tools::{Function, Tool, ToolChoice, ToolChoiceWord};
+
 /// A body with fields of its own and those that both endpoints read; `$min` is the least `max_tokens`.
 macro_rules! body {
     ($min:tt, $(#[$attribute:meta])* struct $name:ident { $($own:tt)* }) => {
@@ -117,6 +119,24 @@ body! {
         /// How many of the most probable tokens come with each; only with `logprobs`.
         #[schema(minimum = 0, maximum = 20)]
         top_logprobs: Option<u32>,
+        /// What the model may call. A model whose chat template knows no tools ignores them, whatever they are.
+        #[schema(max_items = 128)]
+        tools: Option<Vec<Tool>>,
+        /// Any by default.
+        tool_choice: Option<ToolChoice>,
+        /// Whether a message may have several calls. True by default.
+        parallel_tool_calls: Option<bool>,
+        /// The older form of `tools`; calls come as `function_call`, one in a message.
+        #[schema(max_items = 128)]
+        functions: Option<Vec<Function>>,
+        /// The older form of `tool_choice`.
+        function_call: Option<ToolChoiceWord>,
+        /// For the template.
+        reasoning_effort: Option<String>,
+        /// Where reasoning is told. `auto` by default.
+        reasoning_format: Option<ReasoningFormat>,
+        /// Whether reasoning is told where it is told apart. True by default.
+        include_reasoning: Option<bool>,
     }
 }
 
@@ -134,6 +154,18 @@ body! {
         /// Whether the text, and the logprobs, begin with the prompt. False by default.
         echo: Option<bool>,
     }
+}
+
+/// Where reasoning is told.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum ReasoningFormat {
+    /// In `reasoning_content`, if the chat template knows tags for it.
+    Auto,
+    /// In `reasoning_content`.
+    Deepseek,
+    /// In the content, with its tags.
+    None,
 }
 
 /// A message of a chat. Templates may read other fields of it.
