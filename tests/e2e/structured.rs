@@ -164,7 +164,7 @@ fn hostile_forms_are_refused_in_little_time_and_harm_nobody() {
         let took = start.elapsed();
         let asked: String = asked.to_string().chars().take(60).collect();
         assert_eq!(reply.status, 400, "{asked}: {:#}", reply.body);
-        assert!(took < Duration::from_secs(10), "{asked} took {took:?}");
+        assert!(took < Duration::from_secs(30), "{asked} took {took:?}");
     }
     assert_eq!(server.post(CHAT, &body).text(), expected);
 }
