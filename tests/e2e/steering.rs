@@ -71,7 +71,8 @@ fn steering_that_cannot_be_done_is_refused_with_its_place() {
         (vector(json!({"hook_point": "blocks.2.hook_resid_pots"})), "hook_point", "blocks.2.hook_resid_post"),
         (vector(json!({"hook_point": "blocks.99.hook_resid_post"})), "hook_point", "unknown hook point"),
         (vector(json!({"hook_point": 5})), "hook_point", ""),
-        (without("hook_point", json!({})), "hook_point", ""),
+        // Only the file of a vector may say where.
+        (without("hook_point", json!({"name": null, "values": vec![0.5; 128]})), "hook_point", ""),
         (vector(json!({"name": "see"})), "name", "sea"),
         (vector(json!({"name": "../../etc/passwd"})), "name", ""),
         (vector(json!({"values": [1.0]})), "", ""),
