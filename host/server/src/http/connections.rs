@@ -1,4 +1,4 @@
-//! Connections: who may hold one, and for how long without saying anything.
+//! Connections: who may hold one, and for how long without finishing what it began to say.
 
 use std::{net::SocketAddr, pin::pin, time::Duration};
 
@@ -11,8 +11,8 @@ use hyper_util::{
 use tokio::select;
 use tower::ServiceExt;
 
-/// How long a client may take for the head of a request, and between two requests. Longer than clients keep connections
-/// that they do not use.
+/// How long a client may take for the head of a request, from its first byte on. One that sends none costs an open file
+/// and no more, and is left alone.
 const HEAD_LIMIT: Duration = Duration::from_secs(75);
 
 /// Answers whoever connects until `stop` is over, and then those who have begun to ask.
