@@ -16,7 +16,7 @@ pub(crate) use self::{
     body::{JsonBody, MaybeJson},
     by::By,
     caller::{Caller, RequestTimeout},
-    connections::{allow_many, answer},
+    connections::{SILENCE, allow_many, answer},
     exchange::frame,
     id::unique_id,
     origin::{is_foreign, refuse_foreign},

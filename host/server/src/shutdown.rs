@@ -52,7 +52,7 @@ pub(crate) async fn serve(
         // Dropping the sender means the same as sending.
         let _ = stopped.await;
     };
-    let mut server = tokio::spawn(http::answer(listener, router, until));
+    let mut server = tokio::spawn(http::answer(listener, router, http::SILENCE, until));
     let begun = async {
         begin.await?;
         pending::<anyhow::Result<Infallible>>().await
