@@ -4,7 +4,6 @@
 //! request into tokens; per generated choice, [`OutputText`] turns tokens back into text that may be sent, a [`Constraint`]
 //! says which tokens a [`Grammar`] lets follow, and [`MessageParts`] tells what of the text is thought, said, and called.
 
-mod call_grammar;
 mod call_syntax;
 mod chat_input;
 mod chat_template;
@@ -21,14 +20,16 @@ mod special_tokens;
 mod stop;
 mod tokenizer;
 
-pub use call_grammar::Callable;
 pub use call_syntax::CallSyntax;
 pub use chat_input::ChatInput;
 pub use chat_template::ChatTemplate;
 pub use detokenizer::Detokenizer;
 pub use error::{TemplateError, TextError};
 pub use generation_config::GenerationConfig;
-pub use grammar::{Constraint, ConstraintError, Grammar, GrammarCompiler, GrammarError, GrammarSource, TokenSet};
+pub use grammar::{
+    CallForm, Callable, Constraint, ConstraintError, Grammar, GrammarCompiler, GrammarError, GrammarSource,
+    MessageForm, TokenSet,
+};
 pub use message_parts::{MessageParts, MessageSyntax, Part};
 pub use model_text::ModelText;
 pub use output::OutputText;

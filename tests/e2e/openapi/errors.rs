@@ -9,13 +9,14 @@ use super::{CAPTURE, LENS, RESID, capture, contract::Contract};
 use crate::{CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, absurd_steering, chat, completion, embedding, response, with};
 
 /// What is met when a host, its store or a plugin is in trouble or busy, which other tests bring about.
-const ELSEWHERE: [&str; 22] = [
+const ELSEWHERE: [&str; 23] = [
     "body_timeout",
     "captures_busy",
     "foreign_origin",
     "insufficient_memory",
     "internal_error",
     "invalid_api_key",
+    "invalid_function_parameters",
     "model_already_loaded",
     "model_busy",
     "model_failed",

@@ -96,6 +96,7 @@ fn whatever_the_document_lets_a_request_hold_is_accepted() {
     let function = json!({"name": "look", "description": "Looks.", "parameters": parameters, "strict": true});
     let tool = json!({"type": "function", "function": function});
     let named = json!({"type": "function", "function": {"name": "look"}});
+    let allowed = |mode: &str| json!({"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": [named]}});
     let chats = json!({
         "messages": [messages, [{"role": "developer", "content": [{"type": "text", "text": "a"}]}, messages[0]]],
         "add_generation_prompt": [true, false],
@@ -104,10 +105,10 @@ fn whatever_the_document_lets_a_request_hold_is_accepted() {
         "logprobs": [true, false],
         "top_logprobs": [0],
         "tools": [[], [tool], [tool, tool]],
-        "tool_choice": ["none", "auto", {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [named]}}],
+        "tool_choice": ["none", "auto", "required", named, allowed("auto"), allowed("required")],
         "parallel_tool_calls": [true, false],
         "functions": [[], [tool["function"]]],
-        "function_call": ["none", "auto"],
+        "function_call": ["none", "auto", {"name": "look"}],
         "reasoning_effort": ["low"],
         "reasoning_format": ["auto", "deepseek", "none"],
         "include_reasoning": [true, false],
@@ -119,9 +120,13 @@ fn whatever_the_document_lets_a_request_hold_is_accepted() {
         "echo": [true, false],
     });
     let run = |operation: &'static str, path: &'static str, body: Value| {
-        let server = &server;
+        let (server, with_tools) = (&server, &with_tools);
         move |change: Value| {
-            let body = with(&body, change);
+            let (server, model) = match is_about_tools(&change) {
+                true => (with_tools, json!({"model": "caller"})),
+                false => (server, json!({})),
+            };
+            let body = with(&with(&body, model), change);
             let reply = server.post(path, &body);
             (body, operation, reply)
         }
@@ -133,10 +138,7 @@ fn whatever_the_document_lets_a_request_hold_is_accepted() {
             return send(change);
         }
         let tools = if change.get("functions").is_some() { Value::Null } else { json!([tool]) };
-        let body = with(&chat("Hello"), json!({"model": "caller", "max_tokens": 1, "tools": tools}));
-        let body = with(&body, change);
-        let reply = with_tools.post(CHAT, &body);
-        (body, "createChatCompletion", reply)
+        send(with(&json!({"tools": tools}), change))
     });
     let options = |options: Value| send(json!({"stream": true, "stream_options": options}));
     every_property_is_read(&contract, "StreamOptions", &json!({"include_usage": [true, false]}), options);
@@ -196,6 +198,7 @@ fn whatever_the_document_lets_a_request_hold_is_accepted() {
         "add_generation_prompt": [true, false],
         "continue_final_message": [true, false],
         "chat_template_kwargs": [{}],
+        "tools": [[], [{"type": "function", "function": {"name": "look"}}]],
     });
     let text = json!({
         "prompt": ["Once"],
@@ -211,7 +214,7 @@ fn whatever_the_document_lets_a_request_hold_is_accepted() {
     // Each belongs to one of three forms.
     every_property_is_read(&contract, "TokenizeBody", &with(&template, text), |change| {
         let has = |names: &[&str]| names.iter().any(|name| change.get(name).is_some());
-        let form = if has(&["add_generation_prompt", "continue_final_message", "chat_template_kwargs"]) {
+        let form = if has(&["add_generation_prompt", "continue_final_message", "chat_template_kwargs", "tools"]) {
             said.clone()
         } else if has(&["add_special", "parse_special", "with_pieces"]) {
             json!({"content": "Once"})

@@ -145,6 +145,7 @@ kinds! {
     InvalidMessages: bad("invalid_messages", &[CHAT, READ_AT, TEMPLATE]);
     // What the text has to be.
     InvalidJsonSchema: bad("invalid_json_schema", &[GENERATE]);
+    InvalidFunctionParameters: bad("invalid_function_parameters", &[CHAT]);
     InvalidGrammar: bad("invalid_grammar", &[GENERATE]);
     GrammarExhausted: bad("grammar_exhausted", &[GENERATE]);
     // Steering.

@@ -12,7 +12,6 @@ use axum::{
 };
 use millm_engine::{Request, SubmitError};
 use millm_store::PrependBos;
-use millm_text::Grammar;
 
 pub(crate) use self::remarks::Remarks;
 use self::room::room;
@@ -28,7 +27,8 @@ use super::{
     sampling::SamplingFields,
     steering::{Steering, SteeringHeaders},
     stream::{self as events, Framing},
-    structured, tokens, unsupported,
+    structured::{self, Asked},
+    tokens, unsupported,
 };
 use crate::{
     api::{Budget, Piece, Reservation, body},
@@ -64,7 +64,7 @@ struct Common {
     computed: u32,
     logprobs: Logprobs,
     steering: Steering,
-    grammar: Option<Grammar>,
+    asked: Option<Asked>,
 }
 
 /// Everything that answering takes.
@@ -121,7 +121,7 @@ impl Common {
             stop_token_ids,
             cache_prompt: fields.bool("cache_prompt")?.unwrap_or(true),
             steering: Steering::read(fields, &named, sources.headers)?,
-            grammar: structured::read(fields, &model.text.grammars)?,
+            asked: structured::read(fields)?,
             output,
             computed,
             logprobs,
@@ -150,13 +150,14 @@ impl Common {
             computed,
             logprobs,
             steering,
-            grammar,
+            asked,
         } = self;
         let n_ctx = model.engine.n_ctx();
         // The best are chosen by their logprobs.
         let of_answer = logprobs.answer.or((computed > output.choices).then_some(0));
         let (mut requests, mut beginnings) = (Vec::new(), Vec::new());
         let speech = prompts.first().map(|given| given.speech.clone()).unwrap_or_default();
+        let grammar = structured::compile(asked.as_ref(), &speech, &model.text.grammars)?;
         let shown_tokens = speech.special_markers(&model.text.tokenizer);
         for Given { tokens, text, hidden, .. } in prompts {
             let shown = &tokens[hidden..];

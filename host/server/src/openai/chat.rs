@@ -56,13 +56,7 @@ fn read(body: &[u8], sources: Sources<'_>) -> Result<Call, ApiError> {
 
 /// What the fields of a body ask for.
 pub(crate) fn of_fields(fields: Fields, sources: Sources<'_>) -> Result<Call, ApiError> {
-    let read = |fields: &mut Fields, _, model: &Model| {
-        let mut tools = Tools::read(fields, model.text.chat_template.as_ref())?;
-        let mut input = messages::read(fields)?;
-        input.tools = tools.told.take();
-        let reasoning = Reasoning::read(fields, &mut input)?;
-        Ok((input, tools, reasoning))
-    };
+    let read = |fields: &mut Fields, _, model: &Model| input(fields, model);
     let tokenize = |(input, tools, reasoning): (ChatInput, Tools, Reasoning), model: &Model, _| {
         let (prompt, template) = rendered(model, &input, "use /v1/completions")?;
         let speech = Speech::new(&tools, &reasoning, template, &input, &prompt);
@@ -71,10 +65,19 @@ pub(crate) fn of_fields(fields: Fields, sources: Sources<'_>) -> Result<Call, Ap
     Call::read(fields, sources, Endpoint::Chat, read, tokenize)
 }
 
+/// Reads what the model's template makes a prompt of, and what else is said of tools and reasoning.
+fn input(fields: &mut Fields, model: &Model) -> Result<(ChatInput, Tools, Reasoning), ApiError> {
+    let mut tools = Tools::read(fields, model.text.chat_template.as_ref())?;
+    let mut input = messages::read(fields)?;
+    input.tools = tools.told.take();
+    let reasoning = Reasoning::read(fields, &mut input)?;
+    Ok((input, tools, reasoning))
+}
+
 /// The chat in tokens, as the model's template writes it. Special tokens are the template's business. `instead` says what
 /// helps with a model that has none.
 pub(crate) fn prompt(model: &Model, input: &ChatInput, instead: &str) -> Result<Vec<u32>, ApiError> {
-    encode(model, &render(model, input, instead)?)
+    encode(model, &rendered(model, input, instead)?.0)
 }
 
 fn encode(model: &Model, prompt: &str) -> Result<Vec<u32>, ApiError> {
@@ -82,12 +85,13 @@ fn encode(model: &Model, prompt: &str) -> Result<Vec<u32>, ApiError> {
     tokens.map_err(|error| ApiError::at(Kind::InvalidMessages, "messages", format!("Invalid 'messages': {error}.")))
 }
 
-/// The chat as the model's template writes it.
-pub(crate) fn render(model: &Model, input: &ChatInput, instead: &str) -> Result<String, ApiError> {
-    rendered(model, input, instead).map(|(prompt, _)| prompt)
+/// Reads a chat with its tools: as the model's template writes it. `instead` as above.
+pub(crate) fn read_prompt(fields: &mut Fields, model: &Model, instead: &str) -> Result<String, ApiError> {
+    let (input, ..) = input(fields, model)?;
+    Ok(rendered(model, &input, instead)?.0)
 }
 
-/// The same with the template.
+/// The chat as the model's template writes it, and the template.
 fn rendered<'a>(model: &'a Model, input: &ChatInput, instead: &str) -> Result<(String, &'a ChatTemplate), ApiError> {
     let Some(template) = &model.text.chat_template else {
         let message = format!("The model '{}' has no chat template; {instead}.", model.id);

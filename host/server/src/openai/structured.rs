@@ -4,9 +4,10 @@
 #[cfg(test)]
 mod tests;
 
-use millm_text::{Grammar, GrammarCompiler, GrammarError, GrammarSource};
+use millm_text::{CallForm, Grammar, GrammarCompiler, GrammarError, GrammarSource, MessageForm};
 use serde_json::Value;
 
+use super::speech::Speech;
 use crate::{
     error::{ApiError, Kind},
     fields::{Fields, clip, wrong_type},
@@ -14,7 +15,7 @@ use crate::{
 
 /// What a client asks for, and by which parameter.
 #[derive(Clone, Debug, PartialEq)]
-struct Asked {
+pub(crate) struct Asked {
     param: String,
     /// OpenAI's name of a schema.
     name: Option<String>,
@@ -24,12 +25,53 @@ struct Asked {
 /// The longest name of a schema, as at OpenAI.
 const MAX_NAME: usize = 64;
 
-/// Compiles what a body asks for, if it asks for something.
-pub(crate) fn read(fields: &mut Fields, compiler: &GrammarCompiler) -> Result<Option<Grammar>, ApiError> {
-    asked(fields)?.map(|asked| compiler.compile(&asked.source).map_err(|error| asked.refuse(&error))).transpose()
+/// What the text has to be, if it has to be something: in a message with this `speech` the content is as `asked`, and where
+/// functions have to be called, there are calls.
+pub(crate) fn compile(
+    asked: Option<&Asked>,
+    speech: &Speech,
+    compiler: &GrammarCompiler,
+) -> Result<Option<Grammar>, ApiError> {
+    if asked.is_none() && !speech.must_call {
+        return Ok(None);
+    }
+    // A message that has to be a call has no content.
+    let asked = asked.filter(|_| !speech.must_call);
+    let content = asked.map(|asked| &asked.source);
+    let form = MessageForm { reasoning: speech.reasoning, calls: speech.call_form(), content };
+    let grammar = compiler.compile_message(&form).map_err(|error| {
+        let at_fault = asked.and_then(|asked| Some(asked.refuse(&compiler.compile(&asked.source).err()?)));
+        at_fault.unwrap_or_else(|| refuse_tools(speech, compiler, &error))
+    });
+    grammar.map(Some)
 }
 
-fn asked(fields: &mut Fields) -> Result<Option<Asked>, ApiError> {
+/// What is wrong with the first function that cannot be called, or `error` if each of them can.
+fn refuse_tools(speech: &Speech, compiler: &GrammarCompiler, error: &GrammarError) -> ApiError {
+    let all = speech.call_form().into_iter().flat_map(|CallForm { syntax, functions, parallel }| {
+        let alone = move |function| CallForm { syntax, functions: vec![function], parallel };
+        functions.into_iter().map(alone)
+    });
+    let failing = speech.functions.iter().zip(all).find_map(|(function, calls)| {
+        let form = MessageForm { calls: Some(calls), ..MessageForm::default() };
+        Some((function, compiler.compile_message(&form).err()?))
+    });
+    match failing {
+        Some((function, error)) => {
+            let path = format!("{}.parameters", function.path);
+            refuse(
+                &error,
+                Kind::InvalidFunctionParameters,
+                path,
+                &format!("Invalid schema for function '{}'", function.name),
+            )
+        }
+        None => refuse(error, Kind::InvalidFunctionParameters, "tools".to_owned(), "Invalid 'tools'"),
+    }
+}
+
+/// What `fields` ask for.
+pub(crate) fn read(fields: &mut Fields) -> Result<Option<Asked>, ApiError> {
     let mut all = Vec::new();
     all.extend(response_format(fields)?);
     if let Some(mut outputs) = fields.object("structured_outputs")? {
@@ -169,20 +211,26 @@ impl Asked {
     }
 
     fn refuse(&self, error: &GrammarError) -> ApiError {
-        let kind = match error {
-            GrammarError::Internal { .. } => {
-                tracing::error!("{error}");
-                return ApiError::internal();
-            }
-            GrammarError::Tokenizer => Kind::UnsupportedParameter,
-            _ if matches!(self.source, GrammarSource::JsonSchema(_)) => Kind::InvalidJsonSchema,
-            _ => Kind::InvalidGrammar,
-        };
+        let is_schema = matches!(self.source, GrammarSource::JsonSchema(_));
+        let kind = if is_schema { Kind::InvalidJsonSchema } else { Kind::InvalidGrammar };
         let param = &self.param;
-        let message = match &self.name {
-            Some(name) => format!("Invalid schema for {param} '{name}': {error}."),
-            None => format!("Invalid '{param}': {error}."),
+        let what = match &self.name {
+            Some(name) => format!("Invalid schema for {param} '{name}'"),
+            None => format!("Invalid '{param}'"),
         };
-        ApiError::at(kind, param.as_str(), message)
+        refuse(error, kind, param.clone(), &what)
     }
+}
+
+/// The answer to what cannot be compiled. `kind` and `what`: if the client wrote it wrongly.
+fn refuse(error: &GrammarError, kind: Kind, param: String, what: &str) -> ApiError {
+    let kind = match error {
+        GrammarError::Internal { .. } => {
+            tracing::error!("{error}");
+            return ApiError::internal();
+        }
+        GrammarError::Tokenizer => Kind::UnsupportedParameter,
+        _ => kind,
+    };
+    ApiError::at(kind, param, format!("{what}: {error}."))
 }

@@ -4,15 +4,13 @@ use std::{
     thread,
 };
 
-use llguidance::Matcher;
+use llguidance::{Matcher, api::TopLevelGrammar};
 
-use super::{Constraint, GrammarError, GrammarSource, vocabulary::Vocabulary};
+use super::{Constraint, GrammarError, GrammarSource, MessageForm, vocabulary::Vocabulary};
 use crate::Tokenizer;
 
 /// The longest source. Compiling takes memory on the stack for every level, of which a text can have as many as bytes.
 const MAX_BYTES: usize = 256 * 1024;
-/// The deepest nesting of a Lark grammar. JSON and regular expressions have limits of their own.
-const MAX_DEPTH: usize = 100;
 /// For the deepest source of the greatest length. Only what is used of it takes memory.
 const STACK_BYTES: usize = 256 * 1024 * 1024;
 
@@ -47,14 +45,20 @@ impl GrammarCompiler {
     /// # Errors
     /// The source is wrong, asks for what cannot be enforced, or is too large to be compiled quickly.
     pub fn compile(&self, source: &GrammarSource) -> Result<Grammar, GrammarError> {
-        let (grammar, bytes) = source.lower()?;
+        self.build(source.lower()?)
+    }
+
+    /// The same for a whole message.
+    ///
+    /// # Errors
+    /// Those of [`compile`](Self::compile), of any part.
+    pub fn compile_message(&self, form: &MessageForm<'_>) -> Result<Grammar, GrammarError> {
+        self.build(form.lower(|text| self.literal(text))?)
+    }
+
+    fn build(&self, (grammar, bytes): (TopLevelGrammar, usize)) -> Result<Grammar, GrammarError> {
         if bytes > MAX_BYTES {
             return Err(GrammarError::TooLarge { found: bytes, limit: MAX_BYTES });
-        }
-        if let GrammarSource::Lark(lark) = source
-            && depth(lark) > MAX_DEPTH
-        {
-            return Err(GrammarError::TooDeep { limit: MAX_DEPTH });
         }
         let vocabulary = self.0.vocabulary.get_or_init(|| Vocabulary::of(&self.0.tokenizer).map(Arc::new)).clone()?;
         let internal = |reason: &str| GrammarError::Internal { reason: reason.to_owned() };
@@ -71,7 +75,7 @@ impl GrammarCompiler {
 
     /// What stands for `text` in a [Lark](GrammarSource::Lark) grammar. The texts of added tokens, such as `<tool_call>`, are
     /// these tokens and no others.
-    pub fn literal(&self, text: &str) -> String {
+    fn literal(&self, text: &str) -> String {
         let tokenizer = &self.0.tokenizer;
         let mut parts = Vec::new();
         let mut rest = text;
@@ -99,20 +103,6 @@ impl Grammar {
         let Compiled { matcher, vocabulary } = &*self.0;
         Constraint::new(matcher.clone(), Arc::clone(vocabulary), whole)
     }
-}
-
-/// How deep brackets are nested at most. Those in quotes count, too, which only matters to grammars of nothing but brackets.
-fn depth(lark: &str) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
-    for byte in lark.bytes() {
-        match byte {
-            b'(' | b'[' | b'{' => depth += 1,
-            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        deepest = deepest.max(depth);
-    }
-    deepest
 }
 
 impl fmt::Debug for GrammarCompiler {

@@ -3,6 +3,9 @@ use serde_json::{Value, json};
 
 use super::{GrammarError, json::with_options};
 
+/// The deepest nesting of a Lark grammar. JSON and regular expressions have limits of their own.
+const MAX_DEPTH: usize = 100;
+
 /// What a text has to be, whole.
 #[derive(Clone, Debug, PartialEq)]
 pub enum GrammarSource {
@@ -35,7 +38,7 @@ impl GrammarSource {
     ///
     /// # Errors
     /// The schema is neither an object nor `true`, or has options for the compiler.
-    pub fn json_part(schema: &Value) -> Result<String, GrammarError> {
+    pub(super) fn json_part(schema: &Value) -> Result<String, GrammarError> {
         Ok(format!("%json {}", with_options(schema)?))
     }
 
@@ -52,6 +55,7 @@ impl GrammarSource {
                 (TopLevelGrammar::from_regex(&regex), regex.len())
             }
             Self::Lark(lark) if is_gbnf(lark) => return Err(GrammarError::Gbnf),
+            Self::Lark(lark) if depth(lark) > MAX_DEPTH => return Err(GrammarError::TooDeep { limit: MAX_DEPTH }),
             Self::Lark(lark) => (TopLevelGrammar::from_lark(lark.clone()), lark.len()),
         })
     }
@@ -71,6 +75,20 @@ fn without_anchors(regex: &str) -> &str {
 fn literal(text: &str) -> String {
     let special = |c: char| c.is_ascii() && !c.is_ascii_alphanumeric() && !c.is_ascii_whitespace();
     text.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
+}
+
+/// How deep brackets are nested at most. Those in quotes count, too, which only matters to grammars of nothing but brackets.
+fn depth(lark: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    for byte in lark.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
 }
 
 /// llama.cpp's syntax, in which rules are written with `::=`.

@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy's exemption for tests does not reach their helpers")]
 
-mod call_grammar;
 mod chat_template;
 mod detokenizer;
 mod folder;
@@ -10,6 +9,7 @@ mod generation_config;
 mod grammar;
 mod hostile_grammar;
 mod hostile_template;
+mod message_form;
 mod message_parts;
 mod output;
 mod stop;

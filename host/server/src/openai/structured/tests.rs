@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 
 fn ask(body: Value) -> Result<Option<Asked>, ApiError> {
-    asked(&mut Fields::of(body, String::new()).unwrap())
+    read(&mut Fields::of(body, String::new()).unwrap())
 }
 
 #[test]

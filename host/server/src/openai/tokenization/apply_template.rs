@@ -4,7 +4,7 @@ use axum::{extract::State, response::Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{super::messages, answer};
+use super::answer;
 use crate::{app::App, error::ApiError, http::JsonBody, openai::chat, openapi::described::TemplateBody};
 
 /// A chat as the model reads it.
@@ -22,7 +22,7 @@ pub(crate) struct Templated {
 )]
 pub(crate) async fn create(State(app): State<App>, JsonBody(body): JsonBody) -> Result<Response, ApiError> {
     answer(&app, body, |fields, model| {
-        let prompt = chat::render(model, &messages::read(fields)?, "write the prompt yourself")?;
+        let prompt = chat::read_prompt(fields, model, "write the prompt yourself")?;
         Ok(Templated { prompt })
     })
     .await

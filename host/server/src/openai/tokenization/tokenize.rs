@@ -4,7 +4,7 @@ use axum::{extract::State, response::Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{super::messages, answer};
+use super::answer;
 use crate::{
     app::App,
     error::{ApiError, Kind},
@@ -101,7 +101,7 @@ fn read(fields: &mut Fields, model: &Model) -> Result<Tokenized, ApiError> {
         return Ok(Tokenized::Listed(Listed { tokens }));
     }
     let tokens = if fields.has("messages") {
-        let text = chat::render(model, &messages::read(fields)?, "send a 'prompt'")?;
+        let text = chat::read_prompt(fields, model, "send a 'prompt'")?;
         // A template writes the special tokens itself.
         encode(model, "messages", &text, fields.flag("add_special_tokens")?)?
     } else {

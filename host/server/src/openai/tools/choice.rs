@@ -1,5 +1,6 @@
 use serde_json::Value;
 
+use super::Function;
 use crate::{
     error::{ApiError, Kind},
     fields::{Fields, clip, wrong_type},
@@ -12,21 +13,30 @@ pub(super) enum Choice {
     Auto,
     /// The model is told of the tools, and calls none.
     None,
-    /// The model has to call one. What asks for it is named.
-    Must(&'static str),
-    /// Whatever the model likes, of these only, each with where it was named.
-    Allowed(Vec<(String, String)>),
+    /// The model has to call one, or several.
+    Required,
+    /// The model has to call this function, once.
+    Function(Named),
+    /// The model may call these only, and has to if that is `required`.
+    Allowed { functions: Vec<Named>, required: bool },
+}
+
+/// A function that is named.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Named {
+    /// Where.
+    path: String,
+    name: String,
 }
 
 impl Choice {
-    /// What the request says; `Auto` if it says nothing.
-    pub(super) fn read(fields: &mut Fields) -> Result<Self, ApiError> {
+    /// What the request says, and by which parameter; `Auto` if it says nothing.
+    pub(super) fn read(fields: &mut Fields) -> Result<(&'static str, Self), ApiError> {
         let old = fields.take("function_call").map(|value| match value {
             Value::String(word) if word != "required" => of_word(&word, "function_call", "'none', 'auto'"),
             Value::Object(_) => {
                 let mut function = Fields::of(value, "function_call".to_owned())?;
-                let name = function.string("name")?;
-                function.require("name", name).map(|_| Self::Must("function_call"))
+                function_name(&mut function).map(Self::Function)
             }
             other => Err(wrong_type("function_call", "'none', 'auto' or an object", &other)),
         });
@@ -36,31 +46,37 @@ impl Choice {
             other => Err(wrong_type("tool_choice", "a string or an object", &other)),
         });
         let (old, new) = (old.transpose()?, new.transpose()?);
-        Ok(new.or(old).unwrap_or(Self::Auto))
+        Ok(match (new, old) {
+            (None, Some(old)) => ("function_call", old),
+            (new, _) => ("tool_choice", new.unwrap_or(Self::Auto)),
+        })
     }
 
-    /// The parameter that wants a call, if one does.
-    pub(super) fn must_call(&self) -> Option<&'static str> {
-        match self {
-            Self::Must(param) => Some(param),
-            Self::Auto | Self::None | Self::Allowed(_) => None,
-        }
+    /// Whether the model has to call something.
+    pub(super) fn is_forced(&self) -> bool {
+        matches!(self, Self::Required | Self::Function(_) | Self::Allowed { required: true, .. })
     }
 
-    /// Those of `names` that may be called.
-    pub(super) fn callable(&self, mut names: Vec<String>) -> Result<Vec<String>, ApiError> {
-        match self {
-            Self::Auto | Self::Must(_) => {}
-            Self::None => names.clear(),
-            Self::Allowed(allowed) => {
-                if let Some((path, name)) = allowed.iter().find(|(_, name)| !names.contains(name)) {
-                    let message = format!("Invalid '{path}': there is no tool '{}'.", clip(name));
-                    return Err(ApiError::at(Kind::InvalidValue, path.as_str(), message));
-                }
-                names.retain(|name| allowed.iter().any(|(_, allowed)| allowed == name));
-            }
+    /// Whether the model calls no more than one function.
+    pub(super) fn is_one(&self) -> bool {
+        matches!(self, Self::Function(_))
+    }
+
+    /// Those of `functions` that may be called.
+    pub(super) fn callable(&self, mut functions: Vec<Function>) -> Result<Vec<Function>, ApiError> {
+        let named = match self {
+            Self::Auto | Self::Required => return Ok(functions),
+            Self::None => return Ok(Vec::new()),
+            Self::Function(named) => std::slice::from_ref(named),
+            Self::Allowed { functions, .. } => functions,
+        };
+        let is_there = |named: &&Named| functions.iter().any(|function| function.name == named.name);
+        if let Some(Named { path, name }) = named.iter().find(|named| !is_there(named)) {
+            let message = format!("Invalid '{path}': there is no tool '{}'.", clip(name));
+            return Err(ApiError::at(Kind::InvalidValue, path.as_str(), message));
         }
-        Ok(names)
+        functions.retain(|function| named.iter().any(|named| named.name == function.name));
+        Ok(functions)
     }
 }
 
@@ -68,7 +84,7 @@ fn of_word(word: &str, param: &'static str, known: &str) -> Result<Choice, ApiEr
     match word {
         "auto" => Ok(Choice::Auto),
         "none" => Ok(Choice::None),
-        "required" => Ok(Choice::Must(param)),
+        "required" => Ok(Choice::Required),
         other => {
             let message = format!("Invalid value: '{}'. Supported values are: {known}.", clip(other));
             Err(ApiError::at(Kind::InvalidValue, param, message))
@@ -79,24 +95,25 @@ fn of_word(word: &str, param: &'static str, known: &str) -> Result<Choice, ApiEr
 fn of_object(mut choice: Fields) -> Result<Choice, ApiError> {
     let r#type = choice.string("type")?;
     match choice.require("type", r#type)?.as_str() {
-        "function" => name_in(choice).map(|_| Choice::Must("tool_choice")),
+        "function" => tool_name(choice).map(Choice::Function),
         "allowed_tools" => {
             let allowed = choice.object("allowed_tools")?;
             let mut allowed = choice.require("allowed_tools", allowed)?;
             let (mode, tools) = (allowed.string("mode")?, allowed.list("tools")?);
             let path = allowed.path("tools");
             let tools = (0..).zip(allowed.require("tools", tools)?);
-            let named = tools.map(|(index, tool)| name_in(Fields::of(tool, format!("{path}[{index}]"))?));
-            let named = named.collect::<Result<_, _>>()?;
-            match allowed.require("mode", mode)?.as_str() {
-                "auto" => Ok(Choice::Allowed(named)),
-                "required" => Ok(Choice::Must("tool_choice")),
+            let named = tools.map(|(index, tool)| tool_name(Fields::of(tool, format!("{path}[{index}]"))?));
+            let functions = named.collect::<Result<_, _>>()?;
+            let required = match allowed.require("mode", mode)?.as_str() {
+                "auto" => false,
+                "required" => true,
                 other => {
                     let message =
                         format!("Invalid value: '{}'. Supported values are: 'auto', 'required'.", clip(other));
-                    Err(ApiError::at(Kind::InvalidValue, allowed.path("mode"), message))
+                    return Err(ApiError::at(Kind::InvalidValue, allowed.path("mode"), message));
                 }
-            }
+            };
+            Ok(Choice::Allowed { functions, required })
         }
         other => {
             let known = "'function', 'allowed_tools'";
@@ -106,12 +123,14 @@ fn of_object(mut choice: Fields) -> Result<Choice, ApiError> {
     }
 }
 
-/// The path and the value of `function.name`.
-fn name_in(mut tool: Fields) -> Result<(String, String), ApiError> {
+fn tool_name(mut tool: Fields) -> Result<Named, ApiError> {
     let function = tool.object("function")?;
-    let mut function = tool.require("function", function)?;
+    function_name(&mut tool.require("function", function)?)
+}
+
+fn function_name(function: &mut Fields) -> Result<Named, ApiError> {
     let name = function.string("name")?;
-    Ok((function.path("name"), function.require("name", name)?))
+    Ok(Named { name: function.require("name", name)?, path: function.path("name") })
 }
 
 #[cfg(test)]
@@ -120,15 +139,18 @@ mod tests {
 
     use super::*;
 
-    fn choice(value: Value) -> Result<Choice, ApiError> {
+    fn choice(value: Value) -> Result<(&'static str, Choice), ApiError> {
         Choice::read(&mut Fields::of(value, String::new())?)
     }
 
     #[test]
     fn the_newer_form_wins() {
-        assert_eq!(choice(json!({ "function_call": "none" })), Ok(Choice::None));
-        assert_eq!(choice(json!({ "function_call": "none", "tool_choice": "auto" })), Ok(Choice::Auto));
-        assert_eq!(choice(json!({ "function_call": { "name": "f" } })), Ok(Choice::Must("function_call")));
+        assert_eq!(choice(json!({ "function_call": "none" })), Ok(("function_call", Choice::None)));
+        let both = json!({ "function_call": "none", "tool_choice": "required" });
+        assert_eq!(choice(both), Ok(("tool_choice", Choice::Required)));
+        let named = Named { path: "function_call.name".into(), name: "f".into() };
+        assert_eq!(choice(json!({ "function_call": { "name": "f" } })), Ok(("function_call", Choice::Function(named))));
+        assert_eq!(choice(json!({})), Ok(("tool_choice", Choice::Auto)));
     }
 
     #[test]

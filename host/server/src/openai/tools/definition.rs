@@ -1,3 +1,4 @@
+use millm_text::Callable;
 use serde_json::{Value, json};
 
 use crate::{
@@ -9,8 +10,25 @@ use crate::{
 const MAX_TOOLS: usize = 128;
 const MAX_NAME: usize = 64;
 
-/// Checks the tools, or functions, that came as `key`: those for the template, and the names of their functions.
-pub(super) fn definitions(key: &'static str, value: Option<Value>) -> Result<(Value, Vec<String>), ApiError> {
+/// A function of the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Function {
+    pub(crate) name: String,
+    /// JSON Schema of its arguments.
+    pub(crate) parameters: Option<Value>,
+    /// Where the request has it.
+    pub(crate) path: String,
+}
+
+impl Function {
+    /// For a grammar.
+    pub(crate) fn callable(&self) -> Callable<'_> {
+        Callable { name: &self.name, parameters: self.parameters.as_ref() }
+    }
+}
+
+/// Checks the tools, or functions, that came as `key`: those for the template, and their functions.
+pub(super) fn definitions(key: &'static str, value: Option<Value>) -> Result<(Value, Vec<Function>), ApiError> {
     let tools = match value.unwrap_or_default() {
         Value::Array(tools) => tools,
         other => return Err(wrong_type(key, "an array", &other)),
@@ -19,20 +37,20 @@ pub(super) fn definitions(key: &'static str, value: Option<Value>) -> Result<(Va
         let message = format!("Invalid '{key}': array too long. Expected an array with at most {MAX_TOOLS} elements.");
         return Err(ApiError::at(Kind::ArrayTooLong, key, message));
     }
-    let names = tools.iter().enumerate().map(|(index, tool)| {
+    let functions = tools.iter().enumerate().map(|(index, tool)| {
         let path = format!("{key}[{index}]");
-        if key == "functions" { name_of_function(tool, path) } else { name_of_tool(tool, path) }
+        if key == "functions" { function(tool, path) } else { function_of_tool(tool, path) }
     });
-    let names = names.collect::<Result<Vec<_>, _>>()?;
+    let functions = functions.collect::<Result<Vec<_>, _>>()?;
     let tools = tools.into_iter();
     let told = match key {
         "functions" => tools.map(|function| json!({ "type": "function", "function": function })).collect(),
         _ => tools.collect(),
     };
-    Ok((told, names))
+    Ok((told, functions))
 }
 
-fn name_of_tool(tool: &Value, path: String) -> Result<String, ApiError> {
+fn function_of_tool(tool: &Value, path: String) -> Result<Function, ApiError> {
     let mut tool = Fields::of(tool.clone(), path)?;
     let r#type = tool.string("type")?;
     let r#type = tool.require("type", r#type)?;
@@ -40,12 +58,12 @@ fn name_of_tool(tool: &Value, path: String) -> Result<String, ApiError> {
         let message = format!("Invalid value: '{}'. Supported values are: 'function'.", clip(&r#type));
         return Err(ApiError::at(Kind::InvalidValue, tool.path("type"), message));
     }
-    let (path, function) = (tool.path("function"), tool.take("function"));
-    name_of_function(&tool.require("function", function)?, path)
+    let (path, value) = (tool.path("function"), tool.take("function"));
+    function(&tool.require("function", value)?, path)
 }
 
-fn name_of_function(function: &Value, path: String) -> Result<String, ApiError> {
-    let mut function = Fields::of(function.clone(), path)?;
+fn function(value: &Value, path: String) -> Result<Function, ApiError> {
+    let mut function = Fields::of(value.clone(), path.clone())?;
     let name = function.string("name")?;
     let name = function.require("name", name)?;
     if name.len() > MAX_NAME {
@@ -61,8 +79,11 @@ fn name_of_function(function: &Value, path: String) -> Result<String, ApiError> 
     }
     function.string("description")?;
     function.bool("strict")?;
-    function.object("parameters")?;
-    Ok(name)
+    let parameters = function.take("parameters");
+    if let Some(other) = parameters.as_ref().filter(|parameters| !parameters.is_object()) {
+        return Err(wrong_type(&function.path("parameters"), "an object", other));
+    }
+    Ok(Function { name, parameters, path })
 }
 
 #[cfg(test)]
@@ -96,7 +117,7 @@ mod tests {
         let error = definitions("functions", Some(json!([{ "name": "" }]))).unwrap_err();
         assert_eq!(error.param.as_deref(), Some("functions[0].name"));
         let many = vec![function(json!({ "name": "f" })); 129];
-        let count = |tools: &[Value]| definitions("tools", Some(json!(tools))).map(|(_, names)| names.len());
+        let count = |tools: &[Value]| definitions("tools", Some(json!(tools))).map(|(_, functions)| functions.len());
         assert_eq!(count(&many[1..]), Ok(128));
         assert_eq!(count(&many).unwrap_err().kind, ArrayTooLong);
         assert_eq!(definitions("tools", Some(json!("f"))).unwrap_err().kind, InvalidType);

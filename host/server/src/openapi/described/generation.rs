@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::tools::{Function, Tool, ToolChoice, ToolChoiceWord};
+use super::tools::{Function, FunctionChoice, Tool, ToolChoice};
 
 /// A body with fields of its own and those that both endpoints read; `$min` is the least `max_tokens`.
 macro_rules! body {
@@ -130,7 +130,7 @@ body! {
         #[schema(max_items = 128)]
         functions: Option<Vec<Function>>,
         /// The older form of `tool_choice`.
-        function_call: Option<ToolChoiceWord>,
+        function_call: Option<FunctionChoice>,
         /// For the template.
         reasoning_effort: Option<String>,
         /// Where reasoning is told. `auto` by default.

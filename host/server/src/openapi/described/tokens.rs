@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::generation::Message;
+use super::{generation::Message, tools::Tool};
 
 /// A text, or a chat.
 #[derive(ToSchema)]
@@ -35,6 +35,9 @@ pub(crate) struct TokenizeBody {
     continue_final_message: Option<bool>,
     /// Variables for the template.
     chat_template_kwargs: Option<HashMap<String, Value>>,
+    /// What the model is told of, as in a chat.
+    #[schema(max_items = 128)]
+    tools: Option<Vec<Tool>>,
 }
 
 /// Tokens.
@@ -58,4 +61,7 @@ pub(crate) struct TemplateBody {
     continue_final_message: Option<bool>,
     /// Variables for the template.
     chat_template_kwargs: Option<HashMap<String, Value>>,
+    /// What the model is told of, as in a chat.
+    #[schema(max_items = 128)]
+    tools: Option<Vec<Tool>>,
 }

@@ -40,19 +40,37 @@ pub(super) enum ToolChoice {
     Some(SomeTools),
 }
 
-/// Any that it likes, or none.
+/// Any that it likes, none, or one at least.
 #[derive(ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ToolChoiceWord {
     None,
     Auto,
+    Required,
 }
 
-/// Any of a few.
+/// One, which is then called, or any of a few.
 #[derive(ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum SomeTools {
+    Function { function: NamedFunction },
     AllowedTools { allowed_tools: AllowedTools },
+}
+
+/// Which function may be called.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub(super) enum FunctionChoice {
+    Word(FunctionChoiceWord),
+    One(NamedFunction),
+}
+
+/// Any that it likes, or none.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum FunctionChoiceWord {
+    None,
+    Auto,
 }
 
 /// The few.
@@ -68,6 +86,7 @@ pub(super) struct AllowedTools {
 #[serde(rename_all = "snake_case")]
 enum AllowedMode {
     Auto,
+    Required,
 }
 
 /// A tool by the name of its function.
@@ -79,6 +98,6 @@ struct NamedTool {
 
 /// A function by its name.
 #[derive(ToSchema)]
-struct NamedFunction {
+pub(super) struct NamedFunction {
     name: String,
 }
