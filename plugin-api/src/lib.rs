@@ -41,7 +41,7 @@ pub use self::{
     hook::{HookId, HookPattern, HookPoint, HookSet, HookSite, Hooks},
     host::{Host, Level},
     spec::{AbsentHookPoint, HookPointSpec, LoadOptions, ModelFiles, ModelSpec, PageUsage, RowSet, RowShape},
-    tensor::{DType, Device, TensorMut},
+    tensor::{DType, Device, TensorMut, TensorRef},
 };
 
 /// What [`export_plugin!`] expands to. Not part of the API.

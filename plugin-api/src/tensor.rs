@@ -1,6 +1,10 @@
-//! Views of tensors that one side lends to the other for the length of a call.
+//! Views of tensors that one side lends to the other.
+
+mod view;
 
 use std::{marker::PhantomData, ptr};
+
+pub use self::view::TensorRef;
 
 use crate::{
     abi::raw_tensor::RawTensor,
@@ -18,6 +22,12 @@ impl DType {
     pub const F16: Self = Self(1);
     /// The upper half of a binary32.
     pub const BF16: Self = Self(2);
+    /// IEEE 754 binary64.
+    pub const F64: Self = Self(3);
+    /// Two's complement.
+    pub const I32: Self = Self(4);
+    /// Two's complement.
+    pub const I64: Self = Self(5);
 
     /// The name that `config.json` and safetensors users know: `float32`, `float16`, `bfloat16`.
     pub fn as_str(self) -> &'static str {
@@ -25,7 +35,20 @@ impl DType {
             Self::F32 => "float32",
             Self::F16 => "float16",
             Self::BF16 => "bfloat16",
+            Self::F64 => "float64",
+            Self::I32 => "int32",
+            Self::I64 => "int64",
             _ => "unknown",
+        }
+    }
+
+    /// Bytes of an element. `None` if this version does not know the type.
+    pub fn size(self) -> Option<usize> {
+        match self {
+            Self::F16 | Self::BF16 => Some(2),
+            Self::F32 | Self::I32 => Some(4),
+            Self::F64 | Self::I64 => Some(8),
+            _ => None,
         }
     }
 }
