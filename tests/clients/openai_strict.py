@@ -645,6 +645,31 @@ def _(c):
         same("text by the client's own helper", stream.get_final_response().output_text, whole.output_text)
 
 
+@check("responses: what is thought is an item of its own, streamed like a message, and comes back as input")
+def _(c):
+    # What follows the tag is the model's own, unless the form is one of the whole text.
+    thinks = {"reasoning_format": "deepseek", "guided_regex": "<think>Waves[.]</think>The sea[.]"}
+    request = {**RESPONSE, "reasoning": {"effort": "low"}, "extra_body": thinks}
+    plain = c.client.responses.create(model=c.model, **request)
+    same("type of the first item", plain.output[0].type, "reasoning")
+    expect(plain.output[0].content[0].text != "", "nothing was thought")
+    same("effort", plain.reasoning.effort, "low")
+    expect(plain.usage.output_tokens_details.reasoning_tokens > 0, "no tokens were for reasoning")
+    events = list(c.client.responses.create(model=c.model, stream=True, **request))
+    same("sequence numbers", [event.sequence_number for event in events], list(range(len(events))))
+    same("types of streamed items", [item.type for item in events[-1].response.output],
+         [item.type for item in plain.output])
+    for at, item in enumerate(events[-1].response.output):
+        text = plain.output[at].content[0]
+        own = [event for event in events if getattr(event, "output_index", None) == at]
+        deltas = [event.delta for event in own if event.type == f"response.{text.type}.delta"]
+        same(f"streamed {text.type}", "".join(deltas), text.text)
+        same(f"ends of {text.type}", (own[0].type, own[-1].type, own[-1].item),
+             ("response.output_item.added", "response.output_item.done", item))
+    said = [{"role": "user", "content": RESPONSE["input"]}, *plain.output, {"role": "user", "content": "Another."}]
+    expect(c.client.responses.create(model=c.model, input=said).output_text != "", "no answer to what comes back")
+
+
 @check("responses: what needs a store, and what is no text, is a BadRequestError that names it")
 def _(c):
     def respond(**more):

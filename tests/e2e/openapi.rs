@@ -112,6 +112,19 @@ fn every_operation_answers_what_the_document_says() {
         assert!(events.len() >= 9, "{events:#?}");
         events.iter().for_each(|event| contract.check_chunk("createResponse", event));
     }
+    let caller = Server::start(&["--model".as_ref(), copies.add_with_tools("caller").as_os_str()]);
+    let tools = json!([{"type": "function", "name": "look"}]);
+    let choice = json!({"type": "allowed_tools", "mode": "auto", "tools": tools});
+    let calls = json!({"guided_regex": "Look:<tool_call>[{]\"name\": \"look\", \"arguments\": [{][}][}]</tool_call>"});
+    let thinks = json!({"chat_template_kwargs": {"enable_thinking": true}, "reasoning": {"effort": "low"}});
+    for (more, kinds) in [(calls, vec!["message", "function_call"]), (thinks, vec!["reasoning"])] {
+        let body = with(&response("Hello"), json!({"model": "caller", "tools": tools, "tool_choice": choice}));
+        let body = with(&body, more);
+        let output = check("createResponse", caller.post(RESPONSES, &body)).body["output"].take();
+        let found: Vec<&Value> = output.as_array().unwrap().iter().map(|item| &item["type"]).collect();
+        assert_eq!(found, kinds, "{output:#}");
+        caller.stream(RESPONSES, &body).for_each(|event| contract.check_chunk("createResponse", &event));
+    }
     // Many, so that it has not ended when it is cancelled.
     let endless = json!({"n": 128, "max_tokens": 400, "ignore_eos": true});
     let mut stream = server.stream(COMPLETIONS, &with(&completion("Hello"), endless));

@@ -1,5 +1,7 @@
 //! `/v1/responses`: the same answers as those of chats, in objects of its own.
 
+mod items;
+
 use std::{
     io::{Read, Write},
     net::TcpStream,
@@ -20,7 +22,7 @@ fn text(answer: &Value) -> &str {
 }
 
 /// The events of a stream, each with its name. Ends when the server closes the connection.
-fn events(server: &Server, body: &Value) -> Vec<(String, Value)> {
+pub(crate) fn events(server: &Server, body: &Value) -> Vec<(String, Value)> {
     let body = with(body, json!({"stream": true})).to_string();
     let mut connection = TcpStream::connect(server.base().trim_start_matches("http://")).unwrap();
     let head = format!(
@@ -141,7 +143,8 @@ fn a_wrong_request_is_refused_by_name() {
         (json!({"input": []}), "empty_array", "input"),
         (json!({"input": 5}), "invalid_type", "input"),
         (json!({"input": [{"role": "pirate", "content": "a"}]}), "invalid_value", "input[0].role"),
-        (json!({"input": [{"type": "reasoning", "summary": []}]}), "unsupported_value", "input[0].type"),
+        (json!({"input": [{"type": "item_reference", "id": "msg_1"}]}), "unsupported_value", "input[0].type"),
+        (json!({"reasoning": {"effort": 5}}), "invalid_type", "reasoning.effort"),
         (part("input_image"), "unsupported_value", "input[0].content[0].type"),
         (part("input_audio"), "unsupported_value", "input[0].content[0].type"),
         (part("input_file"), "unsupported_value", "input[0].content[0].type"),
@@ -183,6 +186,11 @@ fn what_does_nothing_is_told() {
     let tools = json!([{"type": "function", "name": "f", "parameters": {}}]);
     let more = json!({"store": true, "tools": tools, "user": "x", "max_output_tokens": 2});
     let reply = server.post(RESPONSES, &with(&response("Hello"), more));
-    assert_eq!((reply.status, reply.header("x-millm-ignored-params")), (200, "user, store, tools"));
+    assert_eq!((reply.status, reply.header("x-millm-ignored-params")), (200, "tools, user, store"));
     assert_eq!((&reply.body["store"], &reply.body["tools"]), (&json!(false), &json!([])));
+    let tools = json!([{"type": "web_search"}]);
+    let more = json!({"tools": tools, "reasoning": {"effort": "low", "summary": "auto"}, "max_output_tokens": 2});
+    let reply = server.post(RESPONSES, &with(&response("Hello"), more));
+    assert_eq!((reply.status, reply.header("x-millm-ignored-params")), (200, "tools, reasoning.summary"));
+    assert_eq!(reply.body["reasoning"], json!({"effort": "low", "summary": null}));
 }

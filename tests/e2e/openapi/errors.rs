@@ -247,6 +247,7 @@ fn wrong_prompts_and_parameters(server: &Client, failed: &dyn Fn(&str, u16, Repl
         json!([{"role": "pirate", "content": "a"}]),
         json!([{"role": "user", "content": [{"type": "input_image"}]}]),
         json!([{"type": "function_call_output", "call_id": "1", "output": "a"}]),
+        json!([{"type": "function_call", "call_id": "1", "name": "f", "arguments": "{"}]),
         json!("story ".repeat(2000)),
     ];
     let beyond = [

@@ -172,9 +172,14 @@ fn whatever_the_document_lets_a_request_hold_is_accepted() {
     let called = json!([
         {"type": "message", "role": "developer", "content": "a"},
         {"role": "user", "content": [{"type": "input_text", "text": "a"}]},
+        {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "a"}]},
         {"role": "assistant", "content": [{"type": "output_text", "text": "a"}, {"type": "refusal", "refusal": "b"}]},
-        {"role": "user", "content": "b"},
+        {"type": "function_call", "call_id": "1", "name": "look", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "1", "output": "c"},
     ]);
+    let flat = with(&function, json!({"type": "function"}));
+    let flat_name = json!({"type": "function", "name": "look"});
+    let flat_allowed = |mode: &str| json!({"type": "allowed_tools", "mode": mode, "tools": [flat_name]});
     let inputs = json!({
         "input": ["Hello", called],
         "model": ["demo"],
@@ -185,12 +190,25 @@ fn whatever_the_document_lets_a_request_hold_is_accepted() {
         "top_p": [0, 1],
         "stream": [false, true],
         "text": [{}, {"format": {"type": "text"}}],
+        "tools": [[], [flat], [flat, flat]],
+        "tool_choice": ["none", "auto", "required", flat_name, flat_allowed("auto"), flat_allowed("required")],
+        "parallel_tool_calls": [true, false],
+        "reasoning": [{}, {"effort": "low"}],
         "steering": [{}, steering("sea", 6.0)],
         "profile": ["", "sea"],
         "steering_scale": [0.5],
     });
     let send_input = run("createResponse", RESPONSES, with(&response("Hello"), json!({"max_output_tokens": 1})));
-    every_property_is_read(&contract, "ResponseBody", &inputs, &send_input);
+    every_property_is_read(&contract, "ResponseBody", &inputs, |change| {
+        // The template of the demo refuses what a tool says.
+        if !is_about_tools(&change) && !change["input"].is_array() {
+            return send_input(change);
+        }
+        let body = with(&response("Hello"), json!({"model": "caller", "max_output_tokens": 1, "tools": [flat]}));
+        let body = with(&body, change);
+        let reply = with_tools.post(RESPONSES, &body);
+        (body, "createResponse", reply)
+    });
 
     let template = json!({
         "model": ["demo"],

@@ -9,8 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use millm_engine::TokenLogprob;
 use millm_text::Tokenizer;
 
-pub(crate) use self::chunks::Chunk;
-use self::message::Message;
+pub(crate) use self::{chunks::Chunk, message::Message};
 use super::{
     endpoint::Endpoint,
     logprobs::{Arrays, Logprobs},

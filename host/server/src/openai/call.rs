@@ -91,7 +91,7 @@ pub(crate) struct Started {
     pub(crate) prompt_tokens: usize,
     pub(crate) delivery: Delivery,
     pub(crate) remarks: Remarks,
-    form: Form,
+    pub(crate) form: Form,
     reservation: Option<Reservation>,
 }
 

@@ -4,6 +4,7 @@
 mod tests;
 
 use std::{
+    iter,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -88,6 +89,14 @@ pub(crate) struct Outcome {
     /// For each prompt those of all its tokens but the first, if they were asked for.
     pub(crate) prompts: Vec<Vec<TokenLogprob>>,
     pub(crate) drawn: Drawn,
+}
+
+impl Choice {
+    /// The text as it came, each piece with the tokens so far: reasoning is counted by pieces.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (&str, usize)> {
+        let begins = iter::once(0).chain(self.pieces.iter().map(|(end, _)| *end));
+        begins.zip(&self.pieces).map(|(begin, &(end, drawn))| (&self.text[begin..end], drawn))
+    }
 }
 
 impl Generation {

@@ -5,6 +5,7 @@ mod calls;
 use millm_text::ChatInput;
 use serde_json::{Map, Value};
 
+pub(crate) use self::calls::arguments_of_call;
 use crate::{
     error::{ApiError, Kind},
     fields::{Fields, clip, missing, wrong_type},

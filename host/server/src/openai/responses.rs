@@ -1,18 +1,21 @@
 //! `POST /v1/responses`, as far as it can be answered without storing anything.
 //!
-//! `asked` makes the body of a chat out of what is sent, `input` its messages; the way from there is that of a chat. What
-//! comes back is told in `objects` of this endpoint by a `narrator`, whole or as events.
+//! `asked` makes the body of a chat out of what is sent, `input` its messages, and `tools` its tools; the way from there is
+//! that of a chat. What comes back is told in `objects` of this endpoint by a `narrator`, whole or as events.
 
 mod asked;
 mod input;
 mod narrator;
 mod objects;
+mod tools;
 
 use axum::{
     Json,
     extract::State,
     response::{IntoResponse, Response},
 };
+use millm_text::ChatTemplate;
+use serde_json::Value;
 
 use self::{
     asked::Echo,
@@ -31,6 +34,7 @@ use crate::{
     error::{ApiError, Kind},
     fields::Fields,
     http::{Caller, JsonBody},
+    models::Models,
     openapi::described::{ResponseBody, Steerers},
 };
 
@@ -62,20 +66,28 @@ pub(crate) async fn create(
 }
 
 fn read(body: &[u8], sources: Sources<'_>) -> Result<(Call, Echo), ApiError> {
-    let (chat, echo, unused) = asked::chat(Fields::parse(body)?)?;
+    let fields = Fields::parse(body)?;
+    let knows_tools = knows_tools(&fields, sources.models);
+    let (chat, echo, unused) = asked::chat(fields, knows_tools)?;
     let call = chat::of_fields(chat, sources).map_err(in_own_words)?;
     Ok((call.ignoring(unused), echo))
 }
 
+/// Whether the template of the model that is asked does. If there is no such model, the chat says so.
+fn knows_tools(fields: &Fields, models: &Models) -> bool {
+    let named = fields.peek("model").and_then(Value::as_str).and_then(|id| models.named(id).ok());
+    named.is_some_and(|named| named.model.text.chat_template.as_ref().is_some_and(ChatTemplate::takes_tools))
+}
+
 async fn answer(call: Call, echo: Echo, caller: &Caller) -> Result<Response, ApiError> {
     let started = call.start(caller)?;
-    let narrator = Narrator::new(&started.id, &started.model, echo, started.prompt_tokens);
+    let narrator = Narrator::new(&started.id, &started.model, echo, started.prompt_tokens, started.form.speech);
     let mut response = match started.delivery {
         Delivery::Whole => {
             let mut outcome = started.generation.collect().await?;
             // A chat has one prompt, and there is no `n`.
             let choice = outcome.choices.pop().ok_or_else(ApiError::internal)?;
-            Json(narrator.whole(choice, outcome.drawn)).into_response()
+            Json(narrator.whole(&choice, outcome.drawn)).into_response()
         }
         Delivery::Stream { .. } => events::sse(narrator.events(events::begun(started.generation).await?)),
     };
@@ -98,11 +110,12 @@ fn in_own_words(error: ApiError) -> ApiError {
         message = message.replace(" messages", " input");
     }
     let own = NAMES.iter().find_map(|(chat, own)| param.strip_prefix(chat).map(|rest| format!("{own}{rest}")));
-    let param = own.unwrap_or_else(|| param.clone());
+    let own = own.or_else(|| tools::own_path(param)).unwrap_or_else(|| param.clone());
+    message = message.replace(&format!("'{param}'"), &format!("'{own}'"));
     for (chat, own) in NAMES {
         message = message.replace(&format!("'{chat}"), &format!("'{own}"));
     }
-    ApiError { message, param: Some(param), ..error }
+    ApiError { message, param: Some(own), ..error }
 }
 
 #[cfg(test)]
@@ -128,6 +141,13 @@ mod tests {
                 "Invalid 'response_format.json_schema.schema'.",
                 "text.format.schema",
                 "Invalid 'text.format.schema'.",
+            ),
+            (
+                Kind::StringTooLong,
+                "tools[1].function.name",
+                "Invalid 'tools[1].function.name': string too long.",
+                "tools[1].name",
+                "Invalid 'tools[1].name': string too long.",
             ),
             (Kind::DecimalAboveMax, "temperature", "Too hot.", "temperature", "Too hot."),
         ] {

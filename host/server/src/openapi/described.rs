@@ -2,6 +2,7 @@
 //! piece, or belongs to a crate that knows nothing of OpenAPI.
 
 mod embeddings;
+mod flat_tools;
 mod generation;
 mod management;
 mod parameters;
@@ -13,6 +14,7 @@ mod tools;
 
 pub(crate) use self::{
     embeddings::{EmbeddingAnswer, EmbeddingBody},
+    flat_tools::{ResponseTool, ResponseToolChoice},
     generation::{ChatBody, CompletionBody},
     management::{Begun, LoadBody, ModelChange, NewModel, RouterBody, TrustBody, UnloadBody},
     parameters::{ModelId, ModelName, OperationId, PluginName, RequestIdParameter, Steerers, WaitSeconds},

@@ -8,7 +8,7 @@ use crate::api::envelope::Nothing;
 
 /// One choice of a chat as it becomes a message.
 #[derive(Clone, Debug)]
-pub(super) struct Message {
+pub(crate) struct Message {
     speech: Speech,
     parts: MessageParts,
     /// Those that were told.
@@ -17,12 +17,12 @@ pub(super) struct Message {
 }
 
 impl Message {
-    pub(super) fn new(speech: Speech) -> Self {
+    pub(crate) fn new(speech: Speech) -> Self {
         Self { parts: MessageParts::new(&speech.syntax), speech, calls: 0, reasoning_tokens: 0 }
     }
 
     /// What more text shows, when so many tokens are drawn.
-    pub(super) fn push(&mut self, text: &str, drawn: usize) -> Vec<Part> {
+    pub(crate) fn push(&mut self, text: &str, drawn: usize) -> Vec<Part> {
         let was_reasoning = self.parts.is_reasoning();
         let parts = self.parts.push(text);
         if was_reasoning || self.parts.is_reasoning() {
@@ -32,14 +32,24 @@ impl Message {
     }
 
     /// What is left when nothing follows.
-    pub(super) fn finish(&mut self) -> Vec<Part> {
+    pub(crate) fn finish(&mut self) -> Vec<Part> {
         let parts = self.parts.finish();
         self.tell(parts)
     }
 
     /// Tokens drawn for reasoning, tags included.
-    pub(super) fn reasoning_tokens(&self) -> usize {
+    pub(crate) fn reasoning_tokens(&self) -> usize {
         self.reasoning_tokens
+    }
+
+    /// Whether the text so far ends within reasoning.
+    pub(crate) fn is_reasoning(&self) -> bool {
+        self.parts.is_reasoning()
+    }
+
+    /// The id of a call that is about to be told.
+    pub(crate) fn call_id(&self) -> String {
+        self.speech.call_id()
     }
 
     /// Why the choice ended: OpenAI has a word for calls.

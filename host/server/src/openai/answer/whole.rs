@@ -59,13 +59,7 @@ impl Answer {
 
     fn chat_choice(&mut self, index: u32, choice: Choice) -> ChatChoice {
         let message = &mut self.messages[index as usize];
-        let mut parts = Vec::new();
-        let mut begin = 0;
-        // As it came, since reasoning is counted by pieces.
-        for (end, drawn) in choice.pieces {
-            parts.append(&mut message.push(&choice.text[begin..end], drawn));
-            begin = end;
-        }
+        let mut parts: Vec<_> = choice.texts().flat_map(|(text, drawn)| message.push(text, drawn)).collect();
         parts.append(&mut message.finish());
         ChatChoice {
             index,

@@ -33,20 +33,25 @@ fn read_one(call: &mut Value, path: &str) -> Result<(), ApiError> {
     let mut checked = Fields::of(name, path.clone())?;
     let name = checked.string("name")?;
     checked.require("name", name)?;
-    let path = format!("{path}.arguments");
-    let arguments = match function.get_mut("arguments").map(Value::take).unwrap_or_default() {
-        Value::Null => Map::new(),
-        Value::Object(arguments) => arguments,
-        // Some clients send nothing for a function that takes nothing.
-        Value::String(text) if text.trim().is_empty() => Map::new(),
-        Value::String(text) => serde_json::from_str(&text).map_err(|error| {
-            let message = format!("Invalid '{path}': it must be a JSON object as a text, but {error}.");
-            ApiError::at(Kind::InvalidValue, path.as_str(), message)
-        })?,
-        other => return Err(wrong_type(&path, "a string", &other)),
-    };
+    let arguments = function.get_mut("arguments").map(Value::take).unwrap_or_default();
+    let arguments = arguments_of_call(arguments, &format!("{path}.arguments"))?;
     function.insert("arguments".into(), arguments.into());
     Ok(())
+}
+
+/// The arguments at `path`, a text with JSON in it, as an object.
+pub(crate) fn arguments_of_call(arguments: Value, path: &str) -> Result<Map<String, Value>, ApiError> {
+    match arguments {
+        Value::Null => Ok(Map::new()),
+        Value::Object(arguments) => Ok(arguments),
+        // Some clients send nothing for a function that takes nothing.
+        Value::String(text) if text.trim().is_empty() => Ok(Map::new()),
+        Value::String(text) => serde_json::from_str(&text).map_err(|error| {
+            let message = format!("Invalid '{path}': it must be a JSON object as a text, but {error}.");
+            ApiError::at(Kind::InvalidValue, path, message)
+        }),
+        other => Err(wrong_type(path, "a string", &other)),
+    }
 }
 
 #[cfg(test)]

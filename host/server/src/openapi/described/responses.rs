@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::generation::Steering;
+use super::{
+    flat_tools::{ResponseTool, ResponseToolChoice},
+    generation::Steering,
+};
 
 /// An input to answer. Nothing of it is stored.
 #[derive(ToSchema)]
@@ -29,6 +32,15 @@ pub(crate) struct ResponseBody {
     stream: Option<bool>,
     /// The form of the answer.
     text: Option<ResponseText>,
+    /// What the model may call. A model whose chat template knows no tools ignores them, whatever they are.
+    #[schema(max_items = 128)]
+    tools: Option<Vec<ResponseTool>>,
+    /// Any by default.
+    tool_choice: Option<ResponseToolChoice>,
+    /// Whether there may be several calls. True by default.
+    parallel_tool_calls: Option<bool>,
+    /// How the model is to think.
+    reasoning: Option<ResponseReasoning>,
     steering: Option<Steering>,
     /// A vector whose name alone says how to steer. Empty for none, whatever others say.
     profile: Option<String>,
@@ -48,12 +60,13 @@ enum ResponseInput {
     Items(Vec<InputItem>),
 }
 
-/// Something that was said, or a call of a function, or what it returned.
+/// Something that was said or thought, or a call of a function, or what it returned.
 #[derive(ToSchema)]
 #[serde(untagged)]
 enum InputItem {
     Message(InputMessage),
-    Call(FunctionCall),
+    Reasoning(InputReasoning),
+    Call(InputFunctionCall),
     Output(FunctionCallOutput),
 }
 
@@ -100,10 +113,34 @@ enum InputPart {
     Refusal { refusal: String },
 }
 
+/// What the model thought, which goes with what it says or calls next.
+#[derive(ToSchema)]
+struct InputReasoning {
+    r#type: InputReasoningType,
+    content: Option<Vec<InputThought>>,
+    /// Summaries and ciphertexts tell a model nothing.
+    #[serde(flatten)]
+    others: BTreeMap<String, Value>,
+}
+
+/// What a thought is called.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum InputReasoningType {
+    Reasoning,
+}
+
+/// A part of a thought.
+#[derive(ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum InputThought {
+    ReasoningText { text: String },
+}
+
 /// A call of a function, which belongs to what the assistant said before.
 #[derive(ToSchema)]
-struct FunctionCall {
-    r#type: FunctionCallType,
+struct InputFunctionCall {
+    r#type: InputFunctionCallType,
     call_id: String,
     name: String,
     arguments: String,
@@ -112,7 +149,7 @@ struct FunctionCall {
 /// What a call is called.
 #[derive(ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum FunctionCallType {
+enum InputFunctionCallType {
     FunctionCall,
 }
 
@@ -129,6 +166,16 @@ struct FunctionCallOutput {
 #[serde(rename_all = "snake_case")]
 enum FunctionCallOutputType {
     FunctionCallOutput,
+}
+
+/// How a model is to think.
+#[derive(ToSchema)]
+struct ResponseReasoning {
+    /// For the template, which chats call `reasoning_effort`.
+    effort: Option<String>,
+    /// They do nothing.
+    #[serde(flatten)]
+    others: BTreeMap<String, Value>,
 }
 
 /// The form of an answer.

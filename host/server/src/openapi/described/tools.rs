@@ -15,7 +15,7 @@ pub(super) struct Tool {
 /// What kind of tool it is.
 #[derive(ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum ToolType {
+pub(super) enum ToolType {
     Function,
 }
 
@@ -43,7 +43,7 @@ pub(super) enum ToolChoice {
 /// Any that it likes, none, or one at least.
 #[derive(ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum ToolChoiceWord {
+pub(crate) enum ToolChoiceWord {
     None,
     Auto,
     Required,
@@ -84,7 +84,7 @@ pub(super) struct AllowedTools {
 /// Whether one of them has to be called.
 #[derive(ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum AllowedMode {
+pub(super) enum AllowedMode {
     Auto,
     Required,
 }
