@@ -73,7 +73,8 @@ fn without_anchors(regex: &str) -> &str {
 
 /// A regular expression for `text` alone.
 fn literal(text: &str) -> String {
-    let special = |c: char| c.is_ascii() && !c.is_ascii_alphanumeric() && !c.is_ascii_whitespace();
+    // Behind a backslash these two are borders of words.
+    let special = |c: char| c.is_ascii_punctuation() && c != '<' && c != '>';
     text.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
 }
 

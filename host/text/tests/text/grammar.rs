@@ -83,8 +83,14 @@ fn a_text_of_the_grammar_is_accepted_and_no_other() {
             (GrammarSource::Regex("^a+b{2}$".into()), &["abb", "aaabb"], &["ab", "abbb", "bb"]),
             (GrammarSource::Regex(r"\d{3}/[^/]*\$".into()), &["123/é$", "123/$"], &["123/", "12/$", "123/$/"]),
             (
-                GrammarSource::Choice(vec!["a".into(), "ab".into(), "a+(b)".into(), "/你\n".into()]),
-                &["a", "ab", "a+(b)", "/你\n"],
+                GrammarSource::Choice(vec![
+                    "a".into(),
+                    "ab".into(),
+                    "a+(b)".into(),
+                    "/你\n".into(),
+                    "<a_b> \\\"".into(),
+                ]),
+                &["a", "ab", "a+(b)", "/你\n", "<a_b> \\\""],
                 &["", "b", "aab", "abb", "/你"],
             ),
             (
