@@ -1,6 +1,6 @@
 //! The boundary itself: everything abi_stable. Authors and the host see none of it.
 //!
-//! * `types`, `spec`, `raw_tensor`: the plain data that crosses
+//! * `types`, `spec`, `sae`, `raw_tensor`: the plain data that crosses
 //! * `objects`: the trait objects that cross, and the adapters between them and the authors' traits
 //! * `guard`: panics become errors
 //! * `module`: the root module that `export_plugin!` exports and the host looks for
@@ -16,6 +16,7 @@ pub(crate) mod guard;
 pub(crate) mod module;
 pub(crate) mod objects;
 pub(crate) mod raw_tensor;
+pub(crate) mod sae;
 pub(crate) mod services;
 pub(crate) mod spec;
 pub(crate) mod types;

@@ -9,10 +9,16 @@
 ///
 /// `name` is what `plugin.toml` and messages call the plugin: 1 to 64 of `a-z`, `0-9`, `_` and `-`. The host refuses a
 /// plugin whose `plugin.toml` states another name, or another version than that of the crate. `architectures` are
-/// expressions whose types implement [`Architecture`](crate::Architecture). Use it once, in the crate root.
+/// expressions whose types implement [`Architecture`](crate::Architecture), and `sae_formats`, behind or instead of them, those
+/// of [`SaeFormat`](crate::SaeFormat). Use it once, in the crate root.
 #[macro_export]
 macro_rules! export_plugin {
-    (name: $name:literal, architectures: [$($architecture:expr),* $(,)?] $(,)?) => {
+    (
+        name: $name:literal
+        $(, architectures: [$($architecture:expr),* $(,)?])?
+        $(, sae_formats: [$($sae_format:expr),* $(,)?])?
+        $(,)?
+    ) => {
         const _: () = {
             use $crate::__private as private;
 
@@ -35,11 +41,16 @@ macro_rules! export_plugin {
 
             extern "C" fn architectures()
             -> private::AbiResult<private::RVec<private::BoxedArchitecture>, private::ErrorAbi> {
-                private::architectures(|| vec![$(private::erase_architecture($architecture)),*])
+                private::objects(|| vec![$($(private::erase_architecture($architecture)),*)?])
+            }
+
+            extern "C" fn sae_formats()
+            -> private::AbiResult<private::RVec<private::BoxedSaeFormat>, private::ErrorAbi> {
+                private::objects(|| vec![$($(private::erase_sae_format($sae_format)),*)?])
             }
 
             extern "C" fn construct() -> private::ModuleResult {
-                private::construct(|| private::root(info, architectures))
+                private::construct(|| private::root(info, architectures, sae_formats))
             }
 
             // The name is abi_stable's; `loaded::tests` holds it against the crate's own constant.

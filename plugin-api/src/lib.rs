@@ -14,6 +14,7 @@
 //!
 //! * [`architecture`]: the traits that an author implements
 //! * [`spec`]: what a model says about itself, and what it is loaded from
+//! * [`sae`]: the traits and facts of SAE formats
 //! * [`batch`], [`tensor`], [`hook`]: the arguments of a step
 //! * [`host`]: what a plugin may ask of the host
 //! * [`error`]: how either side fails
@@ -31,6 +32,7 @@ pub mod hook;
 pub mod host;
 pub mod loaded;
 pub mod note;
+pub mod sae;
 pub mod spec;
 pub mod tensor;
 
@@ -40,6 +42,7 @@ pub use self::{
     error::{ErrorKind, PluginError, Result},
     hook::{HookId, HookPattern, HookPoint, HookSet, HookSite, Hooks},
     host::{Host, Level},
+    sae::{SaeFormat, SaeSource, SaeSpec, SaeTensor},
     spec::{AbsentHookPoint, HookPointSpec, LoadOptions, ModelFiles, ModelSpec, PageUsage, RowSet, RowShape},
     tensor::{DType, Device, TensorMut, TensorRef},
 };
@@ -48,7 +51,10 @@ pub use self::{
 #[doc(hidden)]
 pub mod __private {
     pub use crate::{
-        abi::{export::*, objects::erase_architecture},
+        abi::{
+            export::*,
+            objects::{erase_architecture, sae::erase_sae_format},
+        },
         note::{note_bytes, note_len},
     };
 }

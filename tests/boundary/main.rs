@@ -14,6 +14,7 @@ mod ownership;
 mod panics;
 mod recorder;
 mod reload;
+mod saes;
 mod scene;
 mod trust;
 mod versions;

@@ -15,7 +15,8 @@ use crate::cargo::{self, Folders};
 pub(crate) fn build() -> Result<PathBuf> {
     let folders = Folders::find()?;
     let release = folders.target.join("release");
-    let plugins = plugins_in(&folders.workspace.join("plugins"))?;
+    let mut plugins = plugins_in(&folders.workspace.join("plugins"))?;
+    plugins.extend(plugins_in(&folders.workspace.join("sae-formats"))?);
     let packages: Vec<String> = plugins.iter().map(|(name, _)| format!("millm-{name}")).collect();
     let mut arguments = vec!["build", "--release", "--package", "millm-server"];
     packages.iter().for_each(|package| arguments.extend(["--package", package]));

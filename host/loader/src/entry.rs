@@ -93,7 +93,6 @@ impl Entry {
     /// Its status. Which of what it provides is shadowed depends on others.
     pub(crate) fn status(&self) -> PluginStatus {
         let manifest = self.manifest();
-        let model_types = self.image.iter().flat_map(|image| image.model_types());
         PluginStatus {
             name: manifest.map_or_else(|| folder_name(&self.folder), |manifest| manifest.name.clone()),
             version: manifest.map(|manifest| manifest.version.clone()),
@@ -102,7 +101,7 @@ impl Entry {
             description: manifest.map(|manifest| manifest.description.clone()),
             folder: self.folder.clone(),
             origin: self.origin,
-            provides: model_types.map(|model_type| format!("architecture:{model_type}")).collect(),
+            provides: self.image.iter().flat_map(|image| image.provides()).collect(),
             shadowed: Vec::new(),
             state: self.state,
             reason: self.reason.clone(),

@@ -55,6 +55,27 @@ pub enum ManageError {
     },
 }
 
+/// Why an SAE could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum SaeError {
+    /// No plugin in use has an SAE format of that name.
+    #[error("no plugin in use reads SAEs of the format '{format}'; there are: {}", known.join(", "))]
+    UnknownFormat {
+        /// What was asked for.
+        format: String,
+        /// The formats there are.
+        known: Vec<String>,
+    },
+    /// The plugin refused the SAE.
+    #[error("{}: {error}", folder.display())]
+    Plugin {
+        /// The SAE's folder.
+        folder: PathBuf,
+        /// The plugin's reason.
+        error: PluginError,
+    },
+}
+
 /// Why a model could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {

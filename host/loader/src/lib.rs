@@ -7,7 +7,7 @@
 //!
 //! # Layout
 //!
-//! * [`registry`]: all plugins of the host, which model types they load, and managing them at run time; `entry` is one
+//! * [`registry`]: all plugins of the host, which models and SAEs they load, and managing them at run time; `entry` is one
 //! * [`status`], [`state`]: what a registry says of its plugins
 //! * [`plugin_folder`]: where plugins are found; [`manifest`] reads `plugin.toml`
 //! * [`examination`]: everything that is checked before a plugin's code runs; [`inspection`] shows it to people
@@ -40,12 +40,12 @@ pub mod trust;
 pub use self::{
     copies::CopiesError,
     elf::Note,
-    error::{ManageError, ModelError, RegistryError},
+    error::{ManageError, ModelError, RegistryError, SaeError},
     examination::Check,
     inspection::{Inspection, Outcome, inspect},
     manifest::Kind,
     plugin_folder::PluginFolder,
-    registry::{Registry, RegistryOptions},
+    registry::{FoundSaes, Registry, RegistryOptions},
     rejection::Rejection,
     state::State,
     status::{Origin, PluginIdentity, PluginStatus, Shadowed},

@@ -1,6 +1,7 @@
 //! All plugins of the host.
 
 mod manage;
+mod saes;
 mod scan;
 
 use std::{
@@ -12,6 +13,7 @@ use std::{
 
 use millm_plugin_api::{Host, LoadOptions, ModelFiles, loaded::LoadedModel};
 
+pub use self::saes::FoundSaes;
 use crate::{
     copies::Copies,
     entry::Entry,
@@ -183,6 +185,7 @@ impl Plugins {
         for entry in &self.entries {
             let name = entry.status().name;
             match entry.in_use() {
+                Some(image) if image.architectures.is_empty() => {}
                 Some(image) => known.push(format!("{name} ({})", image.model_types().collect::<Vec<_>>().join(", "))),
                 None => unused.push(format!("{name} ({})", entry.state.as_str())),
             }

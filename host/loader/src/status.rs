@@ -36,7 +36,7 @@ pub struct PluginStatus {
     pub folder: PathBuf,
     /// Which kind of folder that is in.
     pub origin: Origin,
-    /// What it can do, such as `architecture:gemma2`. Only a plugin that has been started says so.
+    /// What it can do, such as `architecture:gemma2` and `sae-format:saelens`. Only a plugin that has been started says so.
     pub provides: Vec<String>,
     /// What of that a plugin before it provides, too, which is then the one that is used.
     pub shadowed: Vec<Shadowed>,

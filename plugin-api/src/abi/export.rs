@@ -15,7 +15,7 @@ use super::{
 };
 pub use super::{
     module::PluginModuleRef,
-    objects::BoxedArchitecture,
+    objects::{BoxedArchitecture, sae::BoxedSaeFormat},
     types::{ErrorAbi, InfoAbi},
 };
 
@@ -29,8 +29,9 @@ pub const fn header(constructor: extern "C" fn() -> RootModuleResult) -> LibHead
 pub fn root(
     info: extern "C" fn() -> InfoAbi,
     architectures: extern "C" fn() -> RResult<RVec<BoxedArchitecture>, ErrorAbi>,
+    sae_formats: extern "C" fn() -> RResult<RVec<BoxedSaeFormat>, ErrorAbi>,
 ) -> PluginModuleRef {
-    PluginModule { info, connect, architectures }.leak_into_prefix()
+    PluginModule { info, connect, architectures, sae_formats }.leak_into_prefix()
 }
 
 /// Wraps [`root`] for the header; a panic in `make` becomes an error of the host.
@@ -43,8 +44,8 @@ pub fn info(note: &'static [u8]) -> InfoAbi {
     InfoAbi { note: RSlice::from_slice(note), features: RVec::<RString>::new() }
 }
 
-/// Runs the author's constructors.
-pub fn architectures(make: fn() -> Vec<BoxedArchitecture>) -> RResult<RVec<BoxedArchitecture>, ErrorAbi> {
+/// Runs the author's constructors of one kind.
+pub fn objects<T>(make: fn() -> Vec<T>) -> RResult<RVec<T>, ErrorAbi> {
     contain("the plugin", || Ok(make().into())).map_err(ErrorAbi::from).into()
 }
 

@@ -9,7 +9,7 @@ use abi_stable::{
 };
 
 use super::{
-    objects::BoxedArchitecture,
+    objects::{BoxedArchitecture, sae::BoxedSaeFormat},
     services::BoxedServices,
     types::{ErrorAbi, InfoAbi},
 };
@@ -23,8 +23,9 @@ pub struct PluginModule {
     pub info: extern "C" fn() -> InfoAbi,
     /// Called once, before anything else but `info`.
     pub connect: extern "C" fn(BoxedServices) -> RResult<(), ErrorAbi>,
-    #[sabi(last_prefix_field)]
     pub architectures: extern "C" fn() -> RResult<RVec<BoxedArchitecture>, ErrorAbi>,
+    #[sabi(last_prefix_field)]
+    pub sae_formats: extern "C" fn() -> RResult<RVec<BoxedSaeFormat>, ErrorAbi>,
 }
 
 impl RootModule for PluginModuleRef {

@@ -23,6 +23,7 @@ use crate::{
 };
 
 mod model;
+pub mod sae;
 
 type Answer<T> = RResult<T, ErrorAbi>;
 

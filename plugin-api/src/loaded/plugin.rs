@@ -2,7 +2,7 @@ use std::{ffi::c_void, fmt, ptr::NonNull};
 
 use abi_stable::library::{AbiHeaderRef, LibraryError, ROOT_MODULE_LOADER_NAME_WITH_NUL};
 
-use super::LoadedArchitecture;
+use super::{LoadedArchitecture, LoadedSaeFormat};
 use crate::{
     abi::{module::PluginModuleRef, services},
     error::{PluginError, Result},
@@ -101,6 +101,16 @@ impl LoadedPlugin {
     pub fn architectures(&self) -> Result<Vec<LoadedArchitecture>> {
         let objects = self.module.architectures()().into_result().map_err(PluginError::from)?;
         objects.into_iter().map(LoadedArchitecture::new).collect()
+    }
+
+    /// The plugin's SAE formats.
+    ///
+    /// # Errors
+    ///
+    /// `PANICKED` if one of their constructors panics.
+    pub fn sae_formats(&self) -> Result<Vec<LoadedSaeFormat>> {
+        let objects = self.module.sae_formats()().into_result().map_err(PluginError::from)?;
+        objects.into_iter().map(LoadedSaeFormat::new).collect()
     }
 }
 

@@ -63,6 +63,18 @@ impl<'a> TensorRef<'a> {
         Ok(Self { raw, borrow: PhantomData })
     }
 
+    /// # Safety
+    ///
+    /// `raw` must come from [`raw`](Self::raw) of a view whose bytes live for `'a`.
+    #[expect(unsafe_code, reason = "the ABI's tensors arrive as pointers")]
+    pub(crate) unsafe fn from_raw(raw: RawTensor) -> Self {
+        Self { raw, borrow: PhantomData }
+    }
+
+    pub(crate) fn raw(&self) -> RawTensor {
+        self.raw
+    }
+
     /// A view of `bytes`, row after row.
     ///
     /// # Errors
@@ -160,6 +172,24 @@ impl<'a> TensorRef<'a> {
         Ok(())
     }
 
+    /// The number of a tensor of rank 0, rounded to f32.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_ARGUMENT` if it has another rank.
+    pub fn scalar(&self) -> Result<f32> {
+        if !self.shape().is_empty() {
+            let message = format!("a tensor of shape {:?} is not one number", self.shape());
+            return Err(PluginError::new(ErrorKind::INVALID_ARGUMENT, message));
+        }
+        let mut as_vector = *self;
+        // The extent and the stride of the axes that it has not are 1.
+        as_vector.raw.rank = 1;
+        let mut number = [0.0];
+        as_vector.copy_to(&mut number)?;
+        Ok(number[0])
+    }
+
     /// The numbers of a tensor of rank 1, rounded to f32.
     ///
     /// # Errors
@@ -207,6 +237,9 @@ mod tests {
         for (axis, index) in [(0, 2), (3, 0), (2, 4)] {
             assert_eq!(tensor.at(axis, index).unwrap_err().kind, ErrorKind::INVALID_ARGUMENT, "{axis} {index}");
         }
+        let first = plane.at(0, 0).unwrap().at(0, 2).unwrap();
+        assert_eq!((first.scalar().unwrap(), first.shape()), (14.0, &[][..]));
+        assert!(tensor.scalar().is_err() && first.to_vec().is_err());
         assert!(tensor.to_vec().is_err() && plane.copy_to(&mut [0.0; 12]).is_err());
     }
 
