@@ -2,7 +2,7 @@
 
 use millm_engine::Threads;
 use millm_kernels::{
-    Parallel, instruction_set,
+    instruction_set,
     limits::{Limits, READ_BYTES},
 };
 use serde::Serialize;
@@ -29,23 +29,10 @@ impl Machine {
     ///
     /// [`BenchError::Memory`].
     pub fn measure(threads: &Threads) -> Result<Self, BenchError> {
-        let limits = Limits::measure(&Pool(threads));
+        let limits = Limits::measure(threads);
         let Limits { read_bytes_per_second, flops_per_second } =
             limits.map_err(|source| BenchError::Memory { bytes: READ_BYTES, source })?;
         let (threads, instruction_set) = (threads.width(), instruction_set());
         Ok(Self { threads, instruction_set, read_bytes_per_second, flops_per_second })
-    }
-}
-
-/// The host's threads, as kernels see them.
-struct Pool<'a>(&'a Threads);
-
-impl Parallel for Pool<'_> {
-    fn width(&self) -> usize {
-        self.0.width()
-    }
-
-    fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
-        self.0.run(count, task);
     }
 }

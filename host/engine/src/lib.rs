@@ -11,6 +11,7 @@
 //! * [`requests`], [`stats`]: how those who wait and run are doing, and what has been done so far
 //! * [`hook_points`]: names of hook points
 //! * [`interventions`]: what a request does to activations
+//! * [`sae`]: from activations to features and back
 //! * [`captures`]: what a request reads of them
 //! * [`sampling`]: from logits to a token
 //! * [`threads`]: the host's one thread pool
@@ -26,6 +27,7 @@ pub mod hook_points;
 pub mod interventions;
 pub mod request;
 pub mod requests;
+pub mod sae;
 pub mod sampling;
 mod shared;
 pub mod stats;
@@ -42,6 +44,7 @@ pub use self::{
     interventions::{InterventionError, Interventions},
     request::Request,
     requests::RequestStatus,
+    sae::{Sae, SaeError},
     sampling::{Sampling, TokenLogprob},
     stats::EngineStats,
     threads::Threads,

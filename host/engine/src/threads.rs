@@ -10,6 +10,7 @@ use std::{
     thread,
 };
 
+use millm_kernels::Parallel;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 /// A handle to the pool. Cheap to clone.
@@ -18,6 +19,16 @@ pub struct Threads {
     /// `None` if the caller is the only thread.
     helpers: Option<Arc<ThreadPool>>,
     width: usize,
+}
+
+impl Parallel for Threads {
+    fn width(&self) -> usize {
+        self.width
+    }
+
+    fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
+        Self::run(self, count, task);
+    }
 }
 
 impl fmt::Debug for Threads {
