@@ -143,12 +143,14 @@ fn every_form_of_input_is_read_as_a_prompt_is() {
 }
 
 #[test]
-fn only_steering_in_the_body_changes_an_embedding() {
+fn only_steering_in_the_body_or_the_models_id_changes_an_embedding() {
     let server = Server::start(NONE);
     let plain = vector(&server, &embedding("Once upon a time"));
     let with_sea = with(&embedding("Once upon a time"), json!({"steering": steering("sea", 6.0)}));
     let steered = vector(&server, &with_sea);
     assert_ne!(bits(&steered), bits(&plain));
+    let reply = server.post(EMBEDDINGS, &with(&embedding("Once upon a time"), json!({"model": "demo@sea"})));
+    assert_eq!((&reply.body["model"], bits(&vectors(&reply)[0])), (&json!("demo@sea"), bits(&steered)));
     let zero = with(&embedding("Once upon a time"), json!({"steering": steering("sea", 0.0)}));
     assert_eq!(bits(&vector(&server, &zero)), bits(&plain));
     let early = with(&with_sea, json!({"hook_point": "blocks.1.hook_resid_post"}));

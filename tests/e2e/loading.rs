@@ -186,6 +186,23 @@ fn a_request_loads_the_model_that_it_needs() {
     assert_eq!(server.model("copy")["status"], "ready");
 }
 
+#[test]
+fn where_nothing_waits_for_a_load_whoever_asks_meanwhile_is_told_to_try_again() {
+    let (copies, server) = (Copies::new(), Server::start(&["--auto-load", "false"]));
+    server.must_register(&copies.add_slow("slow"), "slow");
+    let load = server.manage("slow", "load", &json!({})).data_with(202).clone();
+    let reply = ask(&server, "slow");
+    let error = reply.error();
+    assert_eq!((reply.status, &error["type"]), (503, &"server_error".into()));
+    assert_eq!((&error["code"], &error["param"]), (&"model_loading".into(), &"model".into()));
+    assert_eq!((reply.header("retry-after"), reply.header("x-should-retry")), ("1", ""));
+    // Management asks about what is in memory, and this is not.
+    let reply = server.get("/api/models/slow/hook_points");
+    assert_eq!((reply.status, &reply.failure()["code"]), (400, &"MODEL_NOT_LOADED".into()));
+    assert_eq!(server.ended(&load)["status"], "succeeded");
+    assert_eq!(ask(&server, "slow").status, 200);
+}
+
 /// What a model says to a prompt, to the last bit.
 fn answers(server: &Server, model: &str) -> (String, Vec<(String, Vec<u8>)>) {
     let body =

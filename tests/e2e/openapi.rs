@@ -86,7 +86,7 @@ fn every_operation_answers_what_the_document_says() {
     check("reloadPlugin", server.post("/api/plugins/gpt2/reload", &nothing));
     check("trustPlugin", server.post("/api/plugins/gpt2/trust", &json!({"sha256": plugin.data()["sha256"]})));
 
-    let short = json!({"max_tokens": 3, "n": 2, "user": "x"});
+    let short = json!({"max_tokens": 3, "n": 2, "user": "x", "service_tier": "auto"});
     let shown = json!({"steering_status": true, "profile": "sea"});
     let chats = (chat("Hello"), json!({"logprobs": true, "top_logprobs": 2}));
     let completions = (completion("Hello"), json!({"logprobs": 2, "echo": true}));

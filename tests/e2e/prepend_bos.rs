@@ -3,7 +3,7 @@
 use millm_tests::{Server, management::model_url};
 use serde_json::{Value, json};
 
-use crate::{COMPLETIONS, NONE};
+use crate::{CHAT, COMPLETIONS, NONE, chat, completion, with};
 
 /// The demo's BOS token.
 const BOS: u32 = 0;
@@ -76,6 +76,25 @@ fn texts_follow_the_model_too() {
     assert_eq!(first(&server), "<|bos|>");
     set(&server, "auto");
     assert_eq!(first(&server), "<|bos|>");
+}
+
+#[test]
+fn the_fingerprint_of_completions_tells_how_prompts_begin() {
+    let server = Server::start(NONE);
+    let of = |path: &str, body: Value| {
+        let reply = server.post(path, &with(&body, json!({"max_tokens": 1})));
+        assert_eq!(reply.status, 200, "{:#}", reply.body);
+        reply.body["system_fingerprint"].as_str().unwrap().to_owned()
+    };
+    let both = |when: &str| {
+        set(&server, when);
+        (of(COMPLETIONS, completion("Once")), of(CHAT, chat("Hello")))
+    };
+    let [auto, never, always] = ["auto", "never", "always"].map(both);
+    assert!(auto.0 != never.0 && auto.0 != always.0 && never.0 != always.0, "{auto:?} {never:?} {always:?}");
+    // Chats begin as their template says.
+    assert_eq!([&auto.1, &never.1, &always.1], [&auto.0; 3]);
+    assert_eq!(both("auto"), auto);
 }
 
 #[test]

@@ -60,6 +60,9 @@ fn every_parameter_out_of_range_or_of_a_wrong_type_is_named() {
         (json!({"response_format": {"type": "json_object"}, "grammar": "start: \"a\""}), "grammar"),
         (json!({"guided_json": {"type": "array", "uniqueItems": true}}), "guided_json"),
         (json!({"structured_outputs": {"regex": "a("}}), "structured_outputs.regex"),
+        (json!({"modalities": ["text", "audio"]}), "modalities"),
+        (json!({"audio": {"voice": "alloy", "format": "wav"}}), "audio"),
+        (json!({"service_tier": 1}), "service_tier"),
     ];
     for (path, body) in [(CHAT, chat("Hello")), (COMPLETIONS, completion("Hello"))] {
         for (change, param) in &cases {
@@ -123,6 +126,10 @@ fn prompts_that_are_none_are_refused() {
         assert_eq!(reply.status, 400, "{prompt}: {error:#}");
         assert!(error["param"].as_str().is_some_and(|param| param.starts_with("prompt")), "{prompt}: {error:#}");
     }
+    // Either number is one that is allowed.
+    let many = json!({"prompt": vec!["a"; 1025], "n": 2});
+    let error = server.post(COMPLETIONS, &with(&completion(""), many)).error().clone();
+    assert_eq!((&error["code"], &error["param"]), (&json!("integer_above_max_value"), &json!("n")), "{error:#}");
 }
 
 #[test]

@@ -56,6 +56,31 @@ fn vectors_of_the_data_folder_have_names_too() {
 }
 
 #[test]
+fn another_vector_of_the_same_name_is_another_fingerprint() {
+    let folder = millm_tests::folders::demo_model().join("vectors");
+    let data = tempfile::tempdir().unwrap();
+    let own = data.path().join("vectors");
+    std::fs::create_dir(&own).unwrap();
+    let put = |name: &str| std::fs::copy(folder.join(name), own.join("own.safetensors")).map(drop).unwrap();
+    put("sea.safetensors");
+    let server = Server::start_in(data.path(), &NO_ARGUMENTS);
+    let ask = || {
+        let body = with(&chat("Tell me a story."), json!({"steering": steering("own", 6.0), "max_tokens": 30}));
+        let reply = server.post(CHAT, &body);
+        (reply.text().to_owned(), reply.body["system_fingerprint"].clone())
+    };
+    let again = |name: &str| {
+        put(name);
+        server.must_unload("demo");
+        server.must_load("demo");
+        ask()
+    };
+    let (sea, winter) = (ask(), again("winter.safetensors"));
+    assert!(sea.0 != winter.0 && sea.1 != winter.1, "{sea:?} {winter:?}");
+    assert_eq!(again("sea.safetensors"), sea);
+}
+
+#[test]
 fn steering_that_cannot_be_done_is_refused_with_its_place() {
     let server = Server::start(&NO_ARGUMENTS);
     let vector = |more: Value| {

@@ -45,7 +45,7 @@ pub(crate) use self::{
     model::{Loading, Model},
     named::Named,
     vectors::{Profile, Vector, VectorError, Vectors},
-    view::ModelView,
+    view::{Facts, ModelView},
 };
 use crate::{
     error::{ApiError, Kind},
@@ -117,11 +117,12 @@ impl Models {
     ///
     /// # Errors
     ///
-    /// `ModelNotFound`; `ModelUnavailable` if it is known and not loaded.
+    /// `ModelNotFound`; `ModelUnavailable` if it is known and not loaded; `Starting` if it is being loaded and requests do not
+    /// wait for that.
     pub(crate) fn get(&self, id: &str) -> Result<Arc<Model>, ApiError> {
         let entries = self.entries();
         let entry = entries.iter().find(|entry| entry.id == id).ok_or_else(|| self.not_found(&entries, id))?;
-        entry.model().cloned().ok_or_else(|| demand::unavailable(entry))
+        entry.model().cloned().ok_or_else(|| demand::unavailable(entry, self.shared.limits.auto_load))
     }
 
     /// The models in memory, for people.

@@ -18,7 +18,7 @@ pub(crate) mod embeddings;
 pub(crate) mod endpoint;
 pub(crate) mod generation;
 mod ignored;
-mod logprobs;
+pub(crate) mod logprobs;
 pub(crate) mod messages;
 pub(crate) mod models;
 mod objects;

@@ -91,6 +91,7 @@ fn whatever_the_document_lets_a_request_hold_is_accepted() {
         "steering_scale": [-1, 0, 2.5],
         "steering_status": [true, false],
         "prompt_logprobs": [0, 20],
+        "service_tier": ["auto", "flex"],
     });
     let parameters = json!({"type": "object"});
     let function = json!({"name": "look", "description": "Looks.", "parameters": parameters, "strict": true});
@@ -110,6 +111,7 @@ fn whatever_the_document_lets_a_request_hold_is_accepted() {
         "functions": [[], [tool["function"]]],
         "function_call": ["none", "auto", {"name": "look"}],
         "reasoning_effort": ["low"],
+        "verbosity": ["low"],
         "reasoning_format": ["auto", "deepseek", "none"],
         "include_reasoning": [true, false],
     });

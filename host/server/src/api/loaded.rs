@@ -21,7 +21,9 @@ impl FromRequestParts<App> for Loaded {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let Ok(Id(id)) = Id::from_request_parts(parts, app).await;
         let model = app.models.get(&id).map_err(|error| match error.kind {
-            Kind::ModelUnavailable | Kind::Stopping => ApiError { kind: Kind::ModelNotLoaded, ..error },
+            Kind::ModelUnavailable | Kind::Starting | Kind::Stopping => {
+                ApiError { kind: Kind::ModelNotLoaded, ..error }
+            }
             _ => error,
         });
         model.map(Self)

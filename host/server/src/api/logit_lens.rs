@@ -152,14 +152,20 @@ mod tests {
         let row = |position| LensRow {
             point: HookId(0),
             position,
-            top: vec![LensToken { token: 7, logit: 0.1, logprob: -0.5 }],
+            // What has no probability that a float could hold is told as all but impossible.
+            top: [(7, 0.1, -0.5), (9, -2.5, f32::NEG_INFINITY)]
+                .map(|(token, logit, logprob)| LensToken { token, logit, logprob })
+                .into(),
         };
         let rows = (0..4).map(|index| {
             let layer = index / 2;
             place(index, 2, Some(layer as u32), "x", row(10 + index % 2), |id| format!("t{id}"))
         });
         let text = format!("[{}]", rows.collect::<String>());
-        let top = r#""top":[{"token_id":7,"token":"t7","logit":0.1,"logprob":-0.5}]"#;
+        let top = [(7, "0.1", "-0.5"), (9, "-2.5", "-9999.0")].map(|(id, logit, logprob)| {
+            format!(r#"{{"token_id":{id},"token":"t{id}","logit":{logit},"logprob":{logprob}}}"#)
+        });
+        let top = format!(r#""top":[{}]"#, top.join(","));
         let places = format!(r#"[{{"position":10,{top}}},{{"position":11,{top}}}]"#);
         let layer = |layer| format!(r#"{{"layer":{layer},"hook_point":"x","positions":{places}}}"#);
         assert_eq!(text, format!("[{},{}]", layer(0), layer(1)));

@@ -4,6 +4,8 @@ use millm_engine::{LensRow, LensToken};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::openai::logprobs::told;
+
 /// A token that the model would say.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = LensTop)]
@@ -27,7 +29,12 @@ pub(crate) struct Place {
 impl Place {
     /// What `row` holds; `text` is what a token adds to a text.
     pub(crate) fn new(row: LensRow, text: impl Fn(u32) -> String) -> Self {
-        let top = |LensToken { token, logit, logprob }| Top { token_id: token, token: text(token), logit, logprob };
+        let top = |LensToken { token, logit, logprob }| Top {
+            token_id: token,
+            token: text(token),
+            logit,
+            logprob: told(logprob),
+        };
         Self { position: row.position, top: row.top.into_iter().map(top).collect() }
     }
 }

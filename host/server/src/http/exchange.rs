@@ -59,6 +59,7 @@ mod tests {
     };
 
     use axum::{Router, body::Body, http::StatusCode, middleware::from_fn, routing::get};
+    use serde_json::Value;
     use tokio::{net::TcpListener, sync::Notify, time::timeout};
     use tower::ServiceExt;
 
@@ -70,8 +71,10 @@ mod tests {
         let app = Router::new().route("/", get(panics)).layer(from_fn(frame));
         let response = app.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(response.headers()["x-request-id"].to_str().unwrap().starts_with("req_"));
         let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
-        assert!(body.starts_with(b"{\"error\":"));
+        let error = serde_json::from_slice::<Value>(&body).unwrap()["error"].take();
+        assert_eq!((&error["type"], &error["code"]), (&"server_error".into(), &"internal_error".into()));
     }
 
     /// Engines learn from a dropped receiver that a client is gone. For an answer that is not streamed this needs the

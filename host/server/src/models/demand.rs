@@ -18,9 +18,11 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const TRIES: usize = 3;
 
 /// The answer to a request for a model that is known and not loaded. [`Models::with`] can tell which.
-pub(super) fn unavailable(entry: &Entry) -> ApiError {
+/// `auto_load`: whether requests wait for loads.
+pub(super) fn unavailable(entry: &Entry, auto_load: bool) -> ApiError {
     let id = &entry.id;
     let (kind, message) = match &entry.phase {
+        Phase::Loading if !auto_load => (Kind::Starting, format!("The model '{id}' is being loaded; try again later.")),
         Phase::Unloading(_) => (Kind::Stopping, format!("The model '{id}' is being unloaded.")),
         Phase::Error(error) => (Kind::ModelUnavailable, format!("The model '{id}' is not loaded: {}", error.message)),
         _ => (Kind::ModelUnavailable, format!("The model '{id}' is not loaded.")),
@@ -46,7 +48,7 @@ impl Models {
             };
             let id = error.facts.iter().find(|(name, _)| *name == "model").and_then(|(_, id)| id.as_str());
             let Some(id) = id.filter(|_| self.shared.limits.auto_load) else { return Err(error) };
-            if !self.bring(id).await? {
+            if !self.bring(id, PATIENCE).await? {
                 // Which tells more, if it is the load that failed.
                 return Err(self.get(id).err().unwrap_or(error));
             }
@@ -55,7 +57,7 @@ impl Models {
     }
 
     /// Loads the model, or waits until whoever loads it has done so. `false` if there is no use in trying.
-    async fn bring(&self, id: &str) -> Result<bool, ApiError> {
+    async fn bring(&self, id: &str, patience: Duration) -> Result<bool, ApiError> {
         let operation = match self.view(id)?.status {
             ModelStatus::Loaded => return Ok(true),
             // Until somebody has looked at the reason and tries again by hand.
@@ -67,12 +69,31 @@ impl Models {
             },
         };
         if let Some(operation) = operation {
-            let ended = self.shared.operations.wait(&operation.id, PATIENCE).await?;
+            let ended = self.shared.operations.wait(&operation.id, patience).await?;
             if !ended.has_ended() {
                 let message = format!("The model '{id}' is still being loaded; try again later.");
                 return Err(ApiError::at(Kind::Starting, "model", message));
             }
         }
         Ok(self.view(id)?.status == ModelStatus::Loaded)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::{super::Estimate, *};
+    use crate::testing;
+
+    #[tokio::test]
+    async fn a_request_waits_for_a_load_that_is_under_way_but_not_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = testing::app(folder.path(), None).await;
+        let unstored = Entry::unstored("slow".into(), folder.path().into(), Estimate::default());
+        app.models.entries_mut().push(Entry { phase: Phase::Loading, ..unstored });
+        app.operations.start("model.load", Target::model("slow"), true, |_| pending()).await.unwrap();
+        let error = app.models.bring("slow", Duration::from_millis(20)).await.unwrap_err();
+        assert_eq!((error.kind, error.param.as_deref()), (Kind::Starting, Some("model")));
     }
 }

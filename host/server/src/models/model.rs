@@ -10,9 +10,10 @@ use anyhow::{Context, ensure};
 use millm_engine::{Engine, EngineConfig, Threads};
 use millm_loader::{PluginIdentity, Registry};
 use millm_plugin_api::{Host, LoadOptions};
+use millm_store::PrependBos;
 use millm_text::{ModelText, Tokenizer};
 
-use super::{Located, Vectors, fingerprint};
+use super::{Located, Vectors, fingerprint, memory};
 use crate::{
     certificate::Kept,
     services::{PluginServices, Watch},
@@ -29,8 +30,10 @@ pub(crate) struct Model {
     pub(crate) text: ModelText,
     /// The steering vectors that requests can name.
     pub(crate) vectors: Vectors,
-    /// Changes whenever the same request with the same seed may be answered differently.
+    /// Changes whenever the same chat with the same seed may be answered differently.
     pub(crate) system_fingerprint: String,
+    /// The longest sequence that it was made for, in tokens; the engine may have room for less.
+    pub(crate) n_ctx_train: usize,
     /// How its numbers compare with a reference, once somebody has asked.
     pub(crate) certificate: Kept,
     /// What loaded it.
@@ -69,11 +72,18 @@ impl Model {
         watch.progress("fingerprint", 0, 1);
         let mut vectors = Vectors::load(&[folder.join("vectors"), loading.data_dir.join("vectors")]);
         vectors.fit(model.spec());
-        let system_fingerprint = fingerprint::of(&folder, &plugin.sha256, &*watch)
+        let system_fingerprint = fingerprint::of(&folder, &plugin.sha256, &vectors, &*watch)
             .with_context(|| format!("cannot read the files in {}", folder.display()))?;
+        let n_ctx_train = memory::n_ctx_train(&folder).unwrap_or(model.spec().n_ctx as usize);
         let (engine, thread) = Engine::start(model, text.tokenizer.clone(), loading.config.clone())?;
         let certificate = Kept::default();
-        Ok((Self { id, folder, engine, text, vectors, system_fingerprint, certificate, plugin }, thread))
+        let model = Self { id, folder, engine, text, vectors, system_fingerprint, n_ctx_train, certificate, plugin };
+        Ok((model, thread))
+    }
+
+    /// The fingerprint of answers to prompts, which begin as `prepend_bos` says. In a chat the template says it.
+    pub(crate) fn fingerprint_of_prompts(&self, prepend_bos: PrependBos) -> String {
+        fingerprint::of_prompts(&self.system_fingerprint, prepend_bos)
     }
 }
 

@@ -31,7 +31,7 @@ impl Models {
     ///
     /// # Errors
     ///
-    /// `ModelNotFound`, of the profile too; `ModelUnavailable` if it is known and not loaded.
+    /// `ModelNotFound`, of the profile too; others as [`get`](Self::get).
     pub(crate) fn named(&self, id: &str) -> Result<Named, ApiError> {
         let whole = self.get(id);
         let Some((base, profile)) = id.rsplit_once('@').filter(|_| is_unknown(&whole)) else {

@@ -55,6 +55,10 @@ pub(crate) struct Facts {
     pub(crate) d_vocab: u32,
     /// The longest sequence that its context and its memory for keys and values allow.
     pub(crate) n_ctx: usize,
+    /// The longest that it was made for.
+    #[serde(skip)]
+    pub(crate) n_ctx_train: usize,
+    /// That of its answers to chats. Those to prompts have another while `prepend_bos` is not `auto`.
     pub(crate) system_fingerprint: String,
     /// What loaded it.
     pub(crate) plugin: PluginFacts,
@@ -88,6 +92,7 @@ impl ModelView {
                 d_model: spec.d_model,
                 d_vocab: spec.d_vocab,
                 n_ctx: model.engine.n_ctx(),
+                n_ctx_train: model.n_ctx_train,
                 system_fingerprint: model.system_fingerprint.clone(),
                 plugin: PluginFacts {
                     name: plugin.name.clone(),

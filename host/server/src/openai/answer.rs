@@ -35,6 +35,10 @@ pub(crate) struct Answer {
 pub(crate) struct Form {
     /// What the call calls the model.
     pub(crate) model: String,
+    /// Of the model, as it is to answer.
+    pub(crate) system_fingerprint: String,
+    /// The one to tell, if the call names any.
+    pub(crate) service_tier: Option<&'static str>,
     pub(crate) endpoint: Endpoint,
     pub(crate) logprobs: Logprobs,
     /// Of a chat.
@@ -78,7 +82,8 @@ impl Answer {
             object,
             created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()),
             model: form.model.clone(),
-            system_fingerprint: model.system_fingerprint.clone(),
+            system_fingerprint: form.system_fingerprint.clone(),
+            service_tier: form.service_tier,
         };
         Self::begin(head, form, model.text.tokenizer.clone())
     }
@@ -135,15 +140,25 @@ pub(super) mod tests {
 
     pub(crate) fn answer_of(speech: Speech, endpoint: Endpoint, usage_in_chunks: bool, logprobs: Logprobs) -> Answer {
         let object = if endpoint == Endpoint::Chat { "chat.completion" } else { "text_completion" };
-        let (id, model, system_fingerprint) = ("id-1".into(), String::from("demo"), "fp_1".into());
+        let (id, model, system_fingerprint) = ("id-1".into(), String::from("demo"), String::from("fp_1"));
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/demo/model");
         let tokenizer = Tokenizer::load(&folder).unwrap();
         let text = if logprobs.echo { "Hi!" } else { "" };
         let prompts = vec![Beginning { text: text.into(), tokens: tokenizer.encode("Hi!", false).unwrap(), hidden: 0 }];
-        let status = None;
-        let form =
-            Form { model: model.clone(), endpoint, logprobs, speech, prompts, choices: 2, usage_in_chunks, status };
-        Answer::begin(Head { id, object, created: 7, model, system_fingerprint }, form, tokenizer)
+        let form = Form {
+            model: model.clone(),
+            system_fingerprint: system_fingerprint.clone(),
+            service_tier: None,
+            endpoint,
+            logprobs,
+            speech,
+            prompts,
+            choices: 2,
+            usage_in_chunks,
+            status: None,
+        };
+        let head = Head { id, object, created: 7, model, system_fingerprint, service_tier: None };
+        Answer::begin(head, form, tokenizer)
     }
 
     impl Answer {

@@ -1,5 +1,6 @@
 //! A request that has been read, and how it is answered.
 
+mod refused;
 mod remarks;
 mod room;
 
@@ -10,11 +11,11 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use millm_engine::{Request, SubmitError};
+use millm_engine::Request;
 use millm_store::PrependBos;
 
-pub(crate) use self::remarks::Remarks;
 use self::room::room;
+pub(crate) use self::{refused::refused, remarks::Remarks};
 use super::{
     answer::{Answer, Beginning, Form},
     best_of,
@@ -26,7 +27,7 @@ use super::{
     prompt::Given,
     sampling::SamplingFields,
     steering::{Steering, SteeringHeaders},
-    stream::{self as events, Framing},
+    stream::{self as events, Framing, KEEP_ALIVE},
     structured::{self, Asked},
     tokens, unsupported,
 };
@@ -142,7 +143,7 @@ impl Common {
         let Self {
             id,
             model,
-            prepend_bos: _,
+            prepend_bos,
             sampling,
             stop_token_ids,
             cache_prompt,
@@ -201,8 +202,22 @@ impl Common {
         let (delivery, choices) = (output.delivery, output.choices);
         let usage_in_chunks = delivery == Delivery::Stream { include_usage: true };
         let status = Some(steering.status).filter(|status| output.tells_steering && !status.is_empty());
-        let form =
-            Form { model: id, endpoint, logprobs, speech, prompts: beginnings, choices, usage_in_chunks, status };
+        let system_fingerprint = match endpoint {
+            Endpoint::Chat => model.system_fingerprint.clone(),
+            Endpoint::Completions => model.fingerprint_of_prompts(prepend_bos),
+        };
+        let form = Form {
+            model: id,
+            system_fingerprint,
+            service_tier: None,
+            endpoint,
+            logprobs,
+            speech,
+            prompts: beginnings,
+            choices,
+            usage_in_chunks,
+            status,
+        };
         let remarks = Remarks { profile: steering.profile, ignored };
         Ok(Call { model, requests, computed, form, delivery, remarks, reservation })
     }
@@ -236,6 +251,11 @@ impl Call {
     /// With these names of parameters that do nothing, besides those that it knows of.
     pub(crate) fn ignoring(self, names: Vec<String>) -> Self {
         Self { remarks: self.remarks.ignoring(names), ..self }
+    }
+
+    /// With what its answer says of the tier that it is served in.
+    pub(crate) fn in_tier(self, service_tier: Option<&'static str>) -> Self {
+        Self { form: Form { service_tier, ..self.form }, ..self }
     }
 
     /// Submits the requests.
@@ -275,7 +295,7 @@ impl Call {
                 }
             }
             Delivery::Stream { .. } => {
-                let news = events::begun(generation).await?;
+                let news = events::begun(generation, KEEP_ALIVE).await?;
                 let framing = Framing { answer, prompt_tokens, choices, reservation };
                 events::respond(framing, news)
             }
@@ -283,26 +303,4 @@ impl Call {
         remarks.tell(&mut response);
         Ok(response)
     }
-}
-
-/// The answer to a request that the engine did not take on. `prompt_param` is where its prompt came from.
-pub(crate) fn refused(error: &SubmitError, prompt_param: &str) -> ApiError {
-    let kind = match error {
-        SubmitError::ContextLength { .. } => Kind::ContextLength,
-        SubmitError::CapturePosition { .. }
-        | SubmitError::CapturePoint { .. }
-        | SubmitError::CaptureMean { .. }
-        | SubmitError::LensPoint { .. }
-        | SubmitError::LensTop { .. } => {
-            // Everything was checked against the same model.
-            tracing::error!("{error}");
-            return ApiError::internal();
-        }
-        SubmitError::EmptyPrompt | SubmitError::InvalidToken { .. } => Kind::InvalidValue,
-        SubmitError::QueueFull { .. } => {
-            return ApiError::new(Kind::QueueFull, format!("Try again later: {error}."));
-        }
-        SubmitError::Stopped => return ApiError::new(Kind::Stopping, format!("Try again later: {error}.")),
-    };
-    ApiError::at(kind, prompt_param, format!("Invalid '{prompt_param}': {error}."))
 }

@@ -8,6 +8,7 @@ use super::{
     endpoint::Endpoint,
     messages,
     objects::{ChatAnswer, ChatChunk},
+    output::service_tier,
     prompt::Given,
     reasoning::Reasoning,
     speech::Speech,
@@ -51,7 +52,9 @@ pub(crate) async fn create(
 }
 
 fn read(body: &[u8], sources: Sources<'_>) -> Result<Call, ApiError> {
-    of_fields(Fields::parse(body)?, sources)
+    let mut fields = Fields::parse(body)?;
+    let service_tier = service_tier(&mut fields)?;
+    Ok(of_fields(fields, sources)?.in_tier(service_tier))
 }
 
 /// What the fields of a body ask for.

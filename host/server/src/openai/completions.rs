@@ -6,6 +6,7 @@ use super::{
     call::{Call, Sources},
     endpoint::Endpoint,
     objects::CompletionAnswer,
+    output::service_tier,
     prompt::{self, Prompt},
     steering::SteeringHeaders,
 };
@@ -49,6 +50,8 @@ pub(crate) async fn create(
 }
 
 fn read(body: &[u8], sources: Sources<'_>) -> Result<Call, ApiError> {
+    let mut fields = Fields::parse(body)?;
+    let service_tier = service_tier(&mut fields)?;
     let read = |fields: &mut Fields, choices: u32, _: &Model| {
         let prompts = prompt::read(fields)?;
         if prompts.len() * choices as usize > MAX_CHOICES {
@@ -60,5 +63,5 @@ fn read(body: &[u8], sources: Sources<'_>) -> Result<Call, ApiError> {
     let tokenize = |prompts: Vec<Prompt>, model: &Model, prepend_bos| {
         prompts.into_iter().map(|prompt| prompt.into_given(model, prepend_bos)).collect()
     };
-    Call::read(Fields::parse(body)?, sources, Endpoint::Completions, read, tokenize)
+    Ok(Call::read(fields, sources, Endpoint::Completions, read, tokenize)?.in_tier(service_tier))
 }

@@ -82,7 +82,7 @@ impl Call {
         // Whoever drops this cancels all.
         let found = try_join_all(submitted.into_iter().map(|events| captured(events, steered, false))).await?;
         let vectors = pooled::vectors(found, asked.normalize, steered)?;
-        let pieces = answer::pieces(asked.model.id.clone(), vectors, asked.encoding, prompt_tokens);
+        let pieces = answer::pieces(asked.id, vectors, asked.encoding, prompt_tokens);
         let body = body(pieces, reservation);
         let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
         asked.ignored.tell(&mut response);

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 pub(crate) use self::{
     arrays::Arrays,
-    names::{chat, prompt},
+    names::{chat, prompt, told},
     objects::{ChatLogprobs, CompletionLogprobs, PromptLogprob, PromptLogprobs},
 };
 use super::{endpoint::Endpoint, output::Delivery};

@@ -10,7 +10,7 @@ use crate::{
     app::App,
     error::ApiError,
     http::Id,
-    models::{ModelStatus, ModelView, Models},
+    models::{Facts, ModelStatus, ModelView, Models},
 };
 
 /// A list of models.
@@ -56,6 +56,8 @@ struct Steered {
 #[schema(as = OpenAiModelMeta)]
 struct Meta {
     n_ctx: usize,
+    /// The context that the model was made for; `n_ctx` is less where the memory for keys and values does not hold it.
+    n_ctx_train: usize,
     n_params: u64,
 }
 
@@ -124,7 +126,7 @@ impl Model {
             object: "model",
             created: view.created,
             owned_by: "millm",
-            meta: view.loaded.map(|facts| Meta { n_ctx: facts.n_ctx, n_params: facts.n_params }),
+            meta: view.loaded.map(|Facts { n_ctx, n_ctx_train, n_params, .. }| Meta { n_ctx, n_ctx_train, n_params }),
             status: Status { value, failed: view.status == ModelStatus::Error },
             millm: Steered { base_model: view.id, profile },
         }

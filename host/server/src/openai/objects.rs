@@ -23,6 +23,10 @@ pub(crate) struct Head {
     pub(crate) model: String,
     /// Changes whenever the same request with the same seed may be answered differently.
     pub(crate) system_fingerprint: String,
+    /// `default`, if the request has a `service_tier`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    pub(crate) service_tier: Option<&'static str>,
 }
 
 /// What an assistant says to a chat.

@@ -58,6 +58,11 @@ impl Output {
     }
 }
 
+/// What an answer says of its `service_tier`, if the request has one: there is only one.
+pub(crate) fn service_tier(fields: &mut Fields) -> Result<Option<&'static str>, ApiError> {
+    Ok(fields.string("service_tier")?.map(|_| "default"))
+}
+
 fn stop_strings(value: Value) -> Result<Vec<String>, ApiError> {
     let values = match value {
         Value::Array(values) => values,
@@ -105,6 +110,14 @@ mod tests {
         assert_eq!(both.max_tokens, Some(4));
         assert_eq!(read(json!({ "max_tokens": 3 })).unwrap().max_tokens, Some(3));
         assert_eq!(read(json!({})).unwrap().max_tokens, None);
+    }
+
+    #[test]
+    fn every_tier_is_the_default_one() {
+        let tier = |value: Value| service_tier(&mut Fields::of(json!({ "service_tier": value }), String::new())?);
+        assert_eq!([tier(json!("flex")), tier(json!("default"))], [Ok(Some("default")), Ok(Some("default"))]);
+        assert_eq!(tier(json!(null)), Ok(None));
+        assert_eq!(tier(json!(1)).unwrap_err().param.as_deref(), Some("service_tier"));
     }
 
     #[test]

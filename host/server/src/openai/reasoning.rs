@@ -1,4 +1,5 @@
-//! What a chat says of the model's reasoning: how hard it is to think, and where that is shown.
+//! What a chat says of the model's reasoning: how hard it is to think, and where that is shown. Also how much is to be said in
+//! the end.
 
 use millm_text::ChatInput;
 
@@ -27,11 +28,16 @@ pub(crate) enum ReasoningFormat {
     None,
 }
 
+/// Parameters that do nothing but tell the template something.
+const FOR_THE_TEMPLATE: [&str; 2] = ["reasoning_effort", "verbosity"];
+
 impl Reasoning {
     /// Reads the parameters, and hands on to the template what is for it.
     pub(crate) fn read(fields: &mut Fields, input: &mut ChatInput) -> Result<Self, ApiError> {
-        if let Some(effort) = fields.string("reasoning_effort")? {
-            input.extra.entry("reasoning_effort").or_insert(effort.into());
+        for key in FOR_THE_TEMPLATE {
+            if let Some(word) = fields.string(key)? {
+                input.extra.entry(key).or_insert(word.into());
+            }
         }
         let format = match fields.string("reasoning_format")?.as_deref() {
             None | Some("auto") => ReasoningFormat::Auto,
@@ -58,19 +64,23 @@ mod tests {
     }
 
     #[test]
-    fn the_effort_is_for_the_template() {
-        let mut input = ChatInput::default();
-        assert_eq!(read(json!({ "reasoning_effort": "low" }), &mut input), Ok(Reasoning::default()));
-        assert_eq!(input.extra["reasoning_effort"], "low");
-        // What is meant for the template alone counts more.
-        read(json!({ "reasoning_effort": "high" }), &mut input).unwrap();
-        assert_eq!(input.extra["reasoning_effort"], "low");
+    fn effort_and_verbosity_are_for_the_template() {
+        for key in ["reasoning_effort", "verbosity"] {
+            let mut input = ChatInput::default();
+            assert_eq!(read(json!({ key: "low" }), &mut input), Ok(Reasoning::default()));
+            assert_eq!(input.extra[key], "low");
+            assert_eq!(input.extra.len(), 1);
+            // What is meant for the template alone counts more.
+            read(json!({ key: "high" }), &mut input).unwrap();
+            assert_eq!(input.extra[key], "low");
+        }
     }
 
     #[test]
     fn other_values_are_refused_by_name() {
         for (key, value, kind) in [
             ("reasoning_effort", json!(5), Kind::InvalidType),
+            ("verbosity", json!(["low"]), Kind::InvalidType),
             ("reasoning_format", json!("xml"), Kind::InvalidValue),
             ("reasoning_format", json!(true), Kind::InvalidType),
             ("include_reasoning", json!("no"), Kind::InvalidType),

@@ -27,7 +27,7 @@ use super::{
     chat,
     output::Delivery,
     steering::SteeringHeaders,
-    stream as events,
+    stream::{self as events, KEEP_ALIVE},
 };
 use crate::{
     app::App,
@@ -89,7 +89,10 @@ async fn answer(call: Call, echo: Echo, caller: &Caller) -> Result<Response, Api
             let choice = outcome.choices.pop().ok_or_else(ApiError::internal)?;
             Json(narrator.whole(&choice, outcome.drawn)).into_response()
         }
-        Delivery::Stream { .. } => events::sse(narrator.events(events::begun(started.generation).await?)),
+        Delivery::Stream { .. } => {
+            let news = events::begun(started.generation, KEEP_ALIVE).await?;
+            events::sse(narrator.events(news), KEEP_ALIVE)
+        }
     };
     started.remarks.tell(&mut response);
     Ok(response)

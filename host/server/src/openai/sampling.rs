@@ -86,6 +86,28 @@ mod tests {
     }
 
     #[test]
+    fn every_parameter_has_its_own_place() {
+        let body = json!({
+            "temperature": 0.5, "top_p": 0.25, "top_k": 7, "min_p": 0.125, "typical_p": 0.75, "presence_penalty": 1.5,
+            "frequency_penalty": -0.5, "repetition_penalty": 1.25, "min_tokens": 3, "logit_bias": { "5": 2 }, "seed": 11,
+        });
+        let expected = Sampling {
+            temperature: 0.5,
+            top_p: 0.25,
+            top_k: 7,
+            min_p: 0.125,
+            typical_p: 0.75,
+            presence_penalty: 1.5,
+            frequency_penalty: -0.5,
+            repetition_penalty: 1.25,
+            min_tokens: 3,
+            logit_bias: [(5, 2.0)].into(),
+            seed: 11,
+        };
+        assert_eq!(read(body).unwrap().draw(), expected);
+    }
+
+    #[test]
     fn a_seed_is_kept_and_without_one_every_prompt_draws_its_own() {
         for (seed, expected) in [(json!(7), 7), (json!(-1), u64::MAX), (json!(u64::MAX), u64::MAX)] {
             assert_eq!(read(json!({ "seed": seed })).unwrap().draw().seed, expected);

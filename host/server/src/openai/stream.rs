@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::{
     answer::{Answer, Chunk},
-    generation::{Generation, Progress},
+    generation::Progress,
 };
 use crate::{api::Reservation, error::ApiError};
 
@@ -34,17 +34,18 @@ pub(crate) struct Framing {
     pub(crate) reservation: Option<Reservation>,
 }
 
-/// The news of `generation`, once there is some, or once a client has to be told that it is waited for: what fails before has a
-/// status of its own.
+/// The same `news`, once there is some, or once a client has to be told that it is waited for, after `silence`: what fails
+/// before has a status of its own.
 pub(crate) async fn begun(
-    mut generation: Generation,
+    mut news: impl Stream<Item = Result<Progress, ApiError>> + Unpin + Send + 'static,
+    silence: Duration,
 ) -> Result<impl Stream<Item = Result<Progress, ApiError>> + Send + 'static, ApiError> {
     // Past that a client, or what is between, would take silence for the end.
-    let first = match timeout(KEEP_ALIVE, generation.next()).await {
+    let first = match timeout(silence, news.next()).await {
         Ok(first) => Some(first.unwrap_or_else(|| Err(ApiError::internal()))?),
         Err(_) => None,
     };
-    Ok(stream::iter(first.map(Ok)).chain(generation))
+    Ok(stream::iter(first.map(Ok)).chain(news))
 }
 
 /// A response whose body follows `news`. Ends in `[DONE]`, or in an error and nothing more.
@@ -52,12 +53,15 @@ pub(crate) fn respond(
     framing: Framing,
     news: impl Stream<Item = Result<Progress, ApiError>> + Send + 'static,
 ) -> Response {
-    sse(events(framing, news))
+    sse(events(framing, news), KEEP_ALIVE)
 }
 
-/// A response of server-sent events, with a comment whenever there has been none for a while.
-pub(crate) fn sse(events: impl Stream<Item = Result<Event, axum::Error>> + Send + 'static) -> Response {
-    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE).text("ping");
+/// A response of server-sent events, with a comment whenever there has been none for this long.
+pub(crate) fn sse(
+    events: impl Stream<Item = Result<Event, axum::Error>> + Send + 'static,
+    silence: Duration,
+) -> Response {
+    let keep_alive = KeepAlive::new().interval(silence).text("ping");
     let mut response = Sse::new(events).keep_alive(keep_alive).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
@@ -102,7 +106,10 @@ fn data(value: impl Serialize) -> Result<Event, axum::Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::{pin::pin, time::Instant};
+
     use millm_engine::FinishReason;
+    use tokio::time::sleep;
 
     use super::{
         super::{answer::tests::answer, endpoint::Endpoint, generation::Drawn, logprobs::Logprobs},
@@ -110,14 +117,13 @@ mod tests {
     };
     use crate::error::Kind;
 
+    fn framing(endpoint: Endpoint, usage: bool) -> Framing {
+        let answer = answer(endpoint, usage, Logprobs::default());
+        Framing { answer, prompt_tokens: 3, choices: 2, reservation: None }
+    }
+
     async fn body(endpoint: Endpoint, usage: bool, news: Vec<Result<Progress, ApiError>>) -> (Response<()>, String) {
-        let framing = Framing {
-            answer: answer(endpoint, usage, Logprobs::default()),
-            prompt_tokens: 3,
-            choices: 2,
-            reservation: None,
-        };
-        let (head, body) = respond(framing, stream::iter(news)).into_parts();
+        let (head, body) = respond(framing(endpoint, usage), stream::iter(news)).into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         (Response::from_parts(head, ()), String::from_utf8(bytes.into()).unwrap())
     }
@@ -176,5 +182,35 @@ mod tests {
         let (_, body) = body(Endpoint::Completions, false, news).await;
         let last = r#"{"error":{"message":"Stopped.","type":"server_error","param":null,"code":"model_unloading"}}"#;
         assert_eq!(choices(&body)[1..], [last]);
+    }
+
+    #[tokio::test]
+    async fn a_client_hears_of_us_whenever_there_is_nothing_to_say() {
+        let (begun, silence) = (Instant::now(), Duration::from_millis(20));
+        let mut frames = sse(stream::pending(), silence).into_body().into_data_stream();
+        for count in 1..=3 {
+            assert_eq!(frames.next().await.unwrap().unwrap(), ": ping\n\n");
+            assert!(begun.elapsed() >= count * silence);
+        }
+    }
+
+    /// What fails after a while and has nothing to say before.
+    fn failing_after(while_: Duration) -> impl Stream<Item = Result<Progress, ApiError>> + Unpin + Send + 'static {
+        let failure = async move {
+            sleep(while_).await;
+            Err(ApiError::new(Kind::Stopping, "Stopped."))
+        };
+        stream::once(failure).boxed()
+    }
+
+    #[tokio::test]
+    async fn a_status_waits_for_news_but_not_for_ever() {
+        let (soon, late) = (Duration::from_millis(20), Duration::from_secs(60));
+        assert_eq!(begun(failing_after(soon), late).await.err().map(|error| error.kind), Some(Kind::Stopping));
+        let since = Instant::now();
+        let mut news = pin!(begun(failing_after(10 * soon), soon).await.unwrap());
+        assert!(since.elapsed() >= soon);
+        // Past that, it is one of the events.
+        assert_eq!(news.next().await.unwrap().unwrap_err().kind, Kind::Stopping);
     }
 }

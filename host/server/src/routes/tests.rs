@@ -38,6 +38,7 @@ async fn what_axum_would_reject_is_an_openai_error() {
         (get("/v1/models/%FF"), 404, Some("model_not_found")),
         (get("/v1/completions"), 405, Some("method_not_supported")),
         (post("/v1/models", "{}"), 405, Some("method_not_supported")),
+        (Request::delete("/v1/models/demo").body(Body::empty()).unwrap(), 405, Some("method_not_supported")),
         (post("/v1/completions", ""), 400, None),
         (post("/v1/completions", "{"), 400, None),
         (post("/v1/completions", "[]"), 400, None),

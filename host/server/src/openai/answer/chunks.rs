@@ -192,8 +192,10 @@ mod tests {
     fn chunks_carry_a_null_usage_only_if_it_was_asked_for() {
         let drawn = Drawn { completion_tokens: 2, cached_tokens: 1, ..Drawn::default() };
         let mut with = answer(Endpoint::Completions, true, Logprobs::default());
-        assert_eq!(json(with.text(0, "a".into(), 1, &[]))[0].get("usage"), Some(&Value::Null));
-        assert_eq!(json(with.usage(3, drawn))["choices"], json!([]));
+        let text = json(with.text(0, "a".into(), 1, &[]))[0].take();
+        assert_eq!((text.get("usage"), text.get("timings")), (Some(&Value::Null), None));
+        let last = json(with.usage(3, drawn));
+        assert_eq!((&last["choices"], &last["timings"]["predicted_n"]), (&json!([]), &json!(2)));
         let mut without = answer(Endpoint::Completions, false, Logprobs::default());
         assert_eq!(json(without.text(0, "a".into(), 1, &[]))[0].get("usage"), None);
         assert!(without.usage(3, drawn).is_none());

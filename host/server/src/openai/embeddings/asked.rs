@@ -18,6 +18,8 @@ use crate::{
 /// What is asked for besides the texts.
 #[derive(Debug)]
 pub(super) struct Asked {
+    /// What the request calls the model.
+    pub(super) id: String,
     pub(super) model: Arc<Model>,
     /// Whose rows make the vector.
     pub(super) point: HookId,
@@ -61,13 +63,15 @@ impl Asked {
     pub(super) fn read(body: &[u8], models: &Models) -> Result<(Self, Vec<Vec<u32>>), ApiError> {
         let mut fields = Fields::parse(body)?;
         let id = fields.string("model")?;
-        let named = models.named(&fields.require("model", id)?)?;
+        let id = fields.require("model", id)?;
+        let named = models.named(&id)?;
         let (model, prepend_bos) = (Arc::clone(&named.model), named.prepend_bos);
         let spec = model.engine.spec();
         let texts = texts(&mut fields)?;
         let (point, width) = point(&mut fields, spec)?;
         dimensions(&mut fields, width)?;
         let asked = Self {
+            id,
             point,
             pooling: word(&mut fields, "pooling", [("mean", Pooling::Mean), ("last", Pooling::Last)])?,
             normalize: fields.flag("normalize")?,

@@ -36,7 +36,7 @@ impl Arrays {
         let found = || logprobs.iter();
         CompletionLogprobs {
             tokens: ids.iter().map(|id| names::of_completion(&self.tokenizer, *id)).collect(),
-            token_logprobs: [None].into_iter().chain(found().map(|found| Some(found.logprob))).collect(),
+            token_logprobs: [None].into_iter().chain(found().map(|found| Some(names::told(found.logprob)))).collect(),
             top_logprobs: [None].into_iter().chain(found().map(|found| Some(self.best(found)))).collect(),
             text_offset: written(text, ids.iter().map(|id| self.tokenizer.token_bytes(*id)))
                 // A tokenizer may have changed the text; then its tokens are where those are that the model saw.
@@ -54,7 +54,7 @@ impl Arrays {
     pub(crate) fn drawn(&mut self, logprobs: &[TokenLogprob]) -> CompletionLogprobs {
         CompletionLogprobs {
             tokens: logprobs.iter().map(|found| names::of_completion(&self.tokenizer, found.token)).collect(),
-            token_logprobs: logprobs.iter().map(|found| Some(found.logprob)).collect(),
+            token_logprobs: logprobs.iter().map(|found| Some(names::told(found.logprob))).collect(),
             top_logprobs: logprobs.iter().map(|found| Some(self.best(found))).collect(),
             text_offset: logprobs.iter().map(|found| self.advance(found.token)).collect(),
         }
@@ -123,6 +123,18 @@ mod tests {
         assert_eq!(offsets("é!", &[b"\xc3", b"\xa9", b"!"]), Some(vec![0, 0, 1]));
         assert_eq!(offsets("aéb", &[b"a\xc3", b"\xa9b"]), Some(vec![0, 1]));
         assert_eq!(offsets("the sea", &[b"the", b" Sea"]), None);
+    }
+
+    #[test]
+    fn what_cannot_be_has_the_same_number_in_every_array() {
+        let mut arrays = Arrays::new(&tokenizer(), 1, &[]);
+        let never = [found(7, f32::NEG_INFINITY, &[(7, f32::NEG_INFINITY)])];
+        for CompletionLogprobs { token_logprobs, top_logprobs, .. } in
+            [arrays.prompt("", &[6, 7], &never), arrays.drawn(&never)]
+        {
+            assert_eq!(token_logprobs.last(), Some(&Some(-9999.0)));
+            assert_eq!(top_logprobs.last().unwrap().as_ref().unwrap().0[0].1, -9999.0);
+        }
     }
 
     #[test]

@@ -6,12 +6,20 @@ use millm_text::Tokenizer;
 use super::objects::{ById, ByText, ChatLogprob, ChatLogprobs, ChatToken, PromptLogprob, PromptLogprobs};
 use crate::api::envelope::Nothing;
 
+/// OpenAI's word for what is all but impossible. JSON has none for the logarithm of 0.
+const LEAST: f32 = -9999.0;
+
+/// A logprob as clients are told it.
+pub(crate) fn told(logprob: f32) -> f32 {
+    logprob.max(LEAST)
+}
+
 /// The `logprobs` of what an assistant says.
 pub(crate) fn chat(tokenizer: &Tokenizer, logprobs: &[TokenLogprob]) -> ChatLogprobs {
     let token = |id: u32, logprob: f32| {
         let bytes = tokenizer.token_bytes(id);
         let token = str::from_utf8(&bytes).map_or_else(|_| escaped(&bytes), str::to_owned);
-        ChatToken { token, logprob, bytes }
+        ChatToken { token, logprob: told(logprob), bytes }
     };
     let one = |found: &TokenLogprob| ChatLogprob {
         token: token(found.token, found.logprob),
@@ -24,7 +32,7 @@ pub(crate) fn chat(tokenizer: &Tokenizer, logprobs: &[TokenLogprob]) -> ChatLogp
 pub(crate) fn prompt(tokenizer: &Tokenizer, top: usize, logprobs: &[TokenLogprob]) -> PromptLogprobs {
     let named = |id: u32, logprob: f32, rank: u32| {
         let decoded_token = String::from_utf8_lossy(&tokenizer.token_bytes(id)).into_owned();
-        (id, PromptLogprob { logprob, rank, decoded_token })
+        (id, PromptLogprob { logprob: told(logprob), rank, decoded_token })
     };
     let one = |found: &TokenLogprob| {
         let own = named(found.token, found.logprob, found.rank);
@@ -48,7 +56,7 @@ pub(super) fn by_text(tokenizer: &Tokenizer, top: usize, found: &TokenLogprob) -
     for (id, logprob) in found.top.iter().copied().take(top).chain([(found.token, found.logprob)]) {
         let name = of_completion(tokenizer, id);
         if named.iter().all(|(other, _)| *other != name) {
-            named.push((name, logprob));
+            named.push((name, told(logprob)));
         }
     }
     ByText(named)
@@ -93,6 +101,15 @@ pub(super) mod tests {
         assert_eq!(chat, expected);
         assert_eq!(of_completion(&tokenizer, ids[0]), "bytes:\\xc3");
         assert_eq!(of_completion(&tokenizer, 4), "<|end|>");
+    }
+
+    #[test]
+    fn what_cannot_be_is_told_by_a_number() {
+        let tokenizer = tokenizer();
+        let never = [found(7, f32::NEG_INFINITY, &[(9, -0.5), (7, f32::NEG_INFINITY)])];
+        let (shown, of_prompt) = (json!(chat(&tokenizer, &never).content[0]), json!(prompt(&tokenizer, 2, &never)[1]));
+        assert_eq!([&shown["logprob"], &shown["top_logprobs"][1]["logprob"]], [-9999.0, -9999.0]);
+        assert_eq!([&of_prompt["7"]["logprob"], &of_prompt["9"]["logprob"]], [-9999.0, -0.5]);
     }
 
     #[test]

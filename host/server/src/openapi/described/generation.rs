@@ -95,6 +95,8 @@ macro_rules! body {
             /// How many of the most probable tokens are told at each token of the prompt, besides that; not with `stream`.
             #[schema(minimum = 0, maximum = 20)]
             prompt_logprobs: Option<u32>,
+            /// There is only one; the answer says `default`.
+            service_tier: Option<String>,
             /// Others are ignored and named in `x-millm-ignored-params`, or refused if they would change the answer.
             #[serde(flatten)]
             others: BTreeMap<String, Value>,
@@ -133,6 +135,8 @@ body! {
         function_call: Option<FunctionChoice>,
         /// For the template.
         reasoning_effort: Option<String>,
+        /// For the template.
+        verbosity: Option<String>,
         /// Where reasoning is told. `auto` by default.
         reasoning_format: Option<ReasoningFormat>,
         /// Whether reasoning is told where it is told apart. True by default.
