@@ -1,4 +1,5 @@
-//! SAEs against SAELens, on what it saves and computes (`golden/make.py`).
+//! SAEs against their reference: SAELens, on what it saves and computes (`golden/make.py`), and the equations of Gemma Scope
+//! (`gemma/make.py`).
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -13,10 +14,12 @@ use millm_engine::{
     Sae, SaeError, Threads,
     sae::{Features, Site},
 };
+use millm_gemma_scope::GemmaScope;
 use millm_plugin_api::{
+    HookPoint,
     error::ErrorKind,
     loaded::LoadedSaeFormat,
-    sae::{Normalization, SaeTensor},
+    sae::{Normalization, SaeSpec, SaeTensor},
 };
 use millm_saelens::SaeLens;
 use millm_tests::{host::host, plugins::bundled};
@@ -53,7 +56,11 @@ fn open(id: &str) -> Sae {
 }
 
 fn expected(id: &str, name: &str) -> Vec<f32> {
-    let file = Container::open(&golden().join(id).join("expected.safetensors")).unwrap();
+    expected_in(&golden().join(id), name)
+}
+
+fn expected_in(folder: &Path, name: &str) -> Vec<f32> {
+    let file = Container::open(&folder.join("expected.safetensors")).unwrap();
     let tensor = file.tensor(name).unwrap();
     (0..tensor.shape()[0] as usize).flat_map(|row| tensor.at(0, row).unwrap().to_vec().unwrap()).collect()
 }
@@ -67,22 +74,49 @@ fn assert_close(what: &str, found: &[f32], expected: &[f32]) {
     assert!(largest > 0.1 && error <= 1e-5 * largest, "{what}: off by {error}, of {largest}");
 }
 
+/// Whether the SAE in a folder computes what stands beside it.
+fn assert_equals_reference(folder: &Path, sae: &Sae) {
+    let threads = Threads::new(2).unwrap();
+    let expected = |name| expected_in(folder, name);
+    let (id, rows) = (folder.display(), expected("x"));
+    let acts = sae.encode(&threads, &rows, &Site::Raw).unwrap();
+    assert_close(&format!("{id} acts"), &acts, &expected("acts"));
+    let active = |acts: &[f32]| acts.iter().map(|act| *act != 0.0).collect::<Vec<_>>();
+    assert_eq!(active(&acts), active(&expected("acts")), "{id}: the same features are active");
+    let features = sae.encode_sparse(&threads, &rows, &Site::Raw).unwrap();
+    let out = sae.decode(&rows, &Site::Raw, &features).unwrap();
+    assert_close(&format!("{id} out"), &out, &expected("out"));
+}
+
 #[test]
 fn activations_and_reconstructions_are_those_of_saelens() {
-    let threads = Threads::new(2).unwrap();
     let ids = ids();
     assert!(ids.len() >= 22, "{ids:?}");
     for id in &ids {
-        let (sae, rows) = (open(id), expected(id, "x"));
-        let acts = sae.encode(&threads, &rows, &Site::Raw).unwrap();
-        let expected_acts = expected(id, "acts");
-        assert_close(&format!("{id} acts"), &acts, &expected_acts);
-        let active = |acts: &[f32]| acts.iter().map(|act| *act != 0.0).collect::<Vec<_>>();
-        assert_eq!(active(&acts), active(&expected_acts), "{id}: the same features are active");
-        let features = sae.encode_sparse(&threads, &rows, &Site::Raw).unwrap();
-        let out = sae.decode(&rows, &Site::Raw, &features).unwrap();
-        assert_close(&format!("{id} out"), &out, &expected(id, "out"));
+        assert_equals_reference(&golden().join(id), &open(id));
     }
+}
+
+#[test]
+fn gemma_scope_is_computed_by_its_equations_and_belongs_where_its_files_say() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("saes/gemma");
+    let format = LoadedSaeFormat::in_process(GemmaScope).unwrap();
+    let mut points = Vec::new();
+    for found in format.find(&files(&root)).unwrap() {
+        let sae = Sae::new(format.open(&root, &found.id).unwrap()).unwrap();
+        assert_equals_reference(&root.join(&found.id), &sae);
+        let SaeSpec { hook_name, hook_name_out, declared, .. } = sae.spec();
+        let point = |point: &Option<HookPoint>| point.as_ref().map(HookPoint::to_string).unwrap_or_default();
+        points.push((point(hook_name), point(hook_name_out), declared.l0.unwrap_or_default() as u32));
+    }
+    let expected = [
+        ("blocks.1.attn.hook_z", "", 20),
+        ("blocks.1.hook_resid_post", "", 71),
+        ("blocks.1.ln2.hook_normalized", "blocks.1.hook_mlp_out", 41),
+        ("blocks.1.hook_resid_post", "", 60),
+        ("blocks.1.mlp.hook_in", "blocks.1.hook_mlp_out", 60),
+    ];
+    assert_eq!(points, expected.map(|(read, written, l0)| (read.to_owned(), written.to_owned(), l0)));
 }
 
 #[test]
@@ -314,7 +348,7 @@ fn the_bundled_plugin_opens_them_too() {
     let acts = Sae::new(sae).unwrap().encode(&threads, &expected("standard", "x"), &Site::Raw).unwrap();
     assert_close("acts", &acts, &expected("standard", "acts"));
     let error = registry.open_sae("gguf", &golden(), "standard").unwrap_err();
-    assert_eq!(error.to_string(), "no plugin in use reads SAEs of the format 'gguf'; there are: saelens");
+    assert_eq!(error.to_string(), "no plugin in use reads SAEs of the format 'gguf'; there are: gemma-scope, saelens");
     let error = registry.open_sae("saelens", &golden(), "nowhere").unwrap_err().to_string();
     assert!(error.contains("saes/golden/nowhere: cannot read"), "{error}");
 }
