@@ -1,15 +1,23 @@
-//! What a request does to activations: `x += strength · v` at hook points, on its own rows only.
+//! What a request does to activations, at hook points and on its own rows only: it adds vectors, or brings what a row has of
+//! a feature or along a vector to a target.
 
+mod action;
 mod error;
 mod intervention;
+mod target;
+#[cfg(test)]
+mod tests;
 
 use std::{hash::Hasher, ops::Range, sync::Arc};
 
 use millm_plugin_api::{HookId, HookPointSpec, HookSet, ModelSpec, PluginError, RowShape};
 
-pub use self::error::InterventionError;
-use self::intervention::Intervention;
-use crate::hook_points::resolve;
+use self::{
+    action::{Action, Along},
+    intervention::Intervention,
+};
+pub use self::{error::InterventionError, target::Target};
+use crate::{hook_points::resolve, sae::Attached};
 
 /// The interventions of one request, in the order in which they apply. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -48,22 +56,76 @@ impl Interventions {
         strength: f32,
         positions: Range<usize>,
     ) -> Result<(), InterventionError> {
+        if !strength.is_finite() {
+            return Err(InterventionError::StrengthNotFinite);
+        }
+        finite(&vector)?;
+        // A zero delta writes nothing, so that it changes not one bit (x + 0 would turn -0 into 0) and costs nothing.
+        let is_nothing = strength == 0.0 || vector.iter().all(|element| *element == 0.0);
+        self.insert(spec, name, Action::Add { vector, strength }, positions, is_nothing)
+    }
+
+    /// Brings the projection of every row on `vector`, whatever that one's length is, to `target`.
+    ///
+    /// # Errors
+    ///
+    /// See [`InterventionError`]; nothing is added then.
+    pub fn move_along(
+        &mut self,
+        spec: &ModelSpec,
+        name: &str,
+        vector: &[f32],
+        target: Target,
+        positions: Range<usize>,
+    ) -> Result<(), InterventionError> {
+        target.check()?;
+        finite(vector)?;
+        let along = Along::vector(vector)?;
+        self.insert(spec, name, Action::Move { along, target }, positions, false)
+    }
+
+    /// Brings the activation of a feature in every row to `target`, and leaves all else of the row: what the SAE does not
+    /// explain, and what other features do.
+    ///
+    /// # Errors
+    ///
+    /// See [`InterventionError`]; nothing is added then.
+    pub fn move_feature(
+        &mut self,
+        spec: &ModelSpec,
+        name: &str,
+        sae: &Attached,
+        feature: u32,
+        target: Target,
+        positions: Range<usize>,
+    ) -> Result<(), InterventionError> {
+        target.check()?;
+        // Here, so that a weight that is no number fails whoever asks, and no step.
+        sae.sae.direction(feature)?;
+        if sae.sae.spec().is_transcoder {
+            return Err(InterventionError::Transcoder);
+        }
+        let along = Along::Feature { sae: sae.clone(), feature };
+        self.insert(spec, name, Action::Move { along, target }, positions, false)
+    }
+
+    fn insert(
+        &mut self,
+        spec: &ModelSpec,
+        name: &str,
+        action: Action,
+        positions: Range<usize>,
+        is_nothing: bool,
+    ) -> Result<(), InterventionError> {
         let points = resolve(spec, name)?;
         if positions.is_empty() {
             return Err(InterventionError::NoPositions { start: positions.start, end: positions.end });
         }
-        if !strength.is_finite() {
-            return Err(InterventionError::StrengthNotFinite);
-        }
-        if let Some(index) = vector.iter().position(|element| !element.is_finite()) {
-            return Err(InterventionError::NotFinite { index });
-        }
         for point in &points {
-            fits(&spec.hook_points[point.0 as usize], vector.len())?;
+            fits(&spec.hook_points[point.0 as usize], action.width())?;
         }
-        // A zero delta writes nothing, so that it changes not one bit (x + 0 would turn -0 into 0) and costs nothing.
-        if strength != 0.0 && vector.iter().any(|element| *element != 0.0) {
-            let of = |point| Intervention::new(spec, point, Arc::clone(&vector), strength, positions.clone());
+        if !is_nothing {
+            let of = |point| Intervention::new(spec, point, action.clone(), positions.clone());
             Arc::make_mut(&mut self.list).extend(points.into_iter().map(of));
         }
         Ok(())
@@ -91,7 +153,7 @@ impl Interventions {
     ///
     /// # Errors
     ///
-    /// `INTERNAL` if a vector does not fit, as one made for another model.
+    /// `INTERNAL` if one does not fit, as one made for another model, or an SAE cannot be computed.
     pub(crate) fn apply(
         &self,
         point: HookId,
@@ -128,7 +190,14 @@ impl Interventions {
     }
 }
 
-/// Whether a vector of `found` elements can be added at `hook`.
+fn finite(vector: &[f32]) -> Result<(), InterventionError> {
+    match vector.iter().position(|element| !element.is_finite()) {
+        Some(index) => Err(InterventionError::NotFinite { index }),
+        None => Ok(()),
+    }
+}
+
+/// Whether rows of `found` elements are those at `hook`, and can be written.
 fn fits(hook: &HookPointSpec, found: usize) -> Result<(), InterventionError> {
     let point = || hook.point.clone();
     if let Some(reason) = &hook.read_only {
@@ -141,130 +210,5 @@ fn fits(hook: &HookPointSpec, found: usize) -> Result<(), InterventionError> {
     match hook.row.elements(0) {
         expected if expected == found => Ok(()),
         expected => Err(InterventionError::WrongLength { point: point(), expected, found }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::hash::DefaultHasher;
-
-    use super::*;
-
-    fn spec() -> ModelSpec {
-        let hook = |name: &str| HookPointSpec::new(name.parse().unwrap(), RowShape::Flat { width: 2 });
-        ModelSpec {
-            model_type: "test".into(),
-            n_layers: 2,
-            d_model: 2,
-            d_vocab: 3,
-            n_ctx: 8,
-            hook_points: vec![
-                hook("hook_embed"),
-                hook("blocks.0.hook_resid_post"),
-                hook("blocks.1.attn.hook_pattern").read_only("it is a test"),
-                HookPointSpec {
-                    row: RowShape::Keys { heads: 1, masked: 0.0 },
-                    ..hook("blocks.1.attn.hook_attn_scores")
-                },
-                hook("logits").at_logits(),
-            ],
-            ..ModelSpec::default()
-        }
-    }
-
-    fn add(name: &str, vector: &[f32], strength: f32) -> Result<Interventions, InterventionError> {
-        let mut interventions = Interventions::default();
-        interventions.add_vector(&spec(), name, vector.into(), strength).map(|()| interventions)
-    }
-
-    #[test]
-    fn a_vector_is_added_to_every_row_at_its_point_only() {
-        let mut interventions = add("hook_embed", &[1.0, -2.0], 0.5).unwrap();
-        interventions.add_vector(&spec(), "hook_embed", [0.0, 1.0].into(), 3.0).unwrap();
-        let mut data = [0.0, 0.0, 10.0, 10.0];
-        interventions.apply(HookId(1), 0..2, &mut data, 2).unwrap();
-        assert_eq!(data, [0.0, 0.0, 10.0, 10.0]);
-        interventions.apply(HookId(0), 0..2, &mut data, 2).unwrap();
-        assert_eq!(data, [0.5, 2.0, 10.5, 12.0]);
-    }
-
-    #[test]
-    fn a_point_of_logits_is_wanted_where_there_are_some() {
-        let mut interventions = add("logits", &[1.0, 0.0], 1.0).unwrap();
-        interventions.add_vector(&spec(), "hook_embed", [1.0, 0.0].into(), 1.0).unwrap();
-        for has_logits in [false, true] {
-            let mut wanted = HookSet::new();
-            assert!(interventions.mark(&(3..4), has_logits, &mut wanted));
-            assert_eq!((wanted.contains(HookId(0)), wanted.contains(HookId(4))), (true, has_logits));
-        }
-    }
-
-    #[test]
-    fn positions_bound_where_a_vector_is_added() {
-        let mut interventions = Interventions::default();
-        interventions.add_vector_at(&spec(), "hook_embed", [1.0, 1.0].into(), 1.0, 5..7).unwrap();
-        let mut data = [0.0; 8];
-        interventions.apply(HookId(0), 4..8, &mut data, 2).unwrap();
-        assert_eq!(data, [0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0]);
-        for (chunk, touched) in [(0..5, false), (4..6, true), (6..9, true), (7..8, false)] {
-            assert_eq!(interventions.mark(&chunk, true, &mut HookSet::new()), touched, "{chunk:?}");
-        }
-        let none = interventions.add_vector_at(&spec(), "hook_embed", [1.0, 1.0].into(), 1.0, 5..5);
-        assert_eq!(none, Err(InterventionError::NoPositions { start: 5, end: 5 }));
-    }
-
-    #[test]
-    fn keys_and_values_depend_on_what_reached_them_and_on_nothing_else() {
-        let make = |list: &[(&str, [f32; 2], f32, Range<usize>)]| {
-            let mut interventions = Interventions::default();
-            for (name, vector, strength, positions) in list.iter().cloned() {
-                interventions.add_vector_at(&spec(), name, vector.into(), strength, positions).unwrap();
-            }
-            interventions
-        };
-        let hash = |interventions: &Interventions, end| {
-            let mut hasher = DefaultHasher::new();
-            interventions.hash_before(end, &mut hasher);
-            hasher.finish()
-        };
-        let base = || ("hook_embed", [1.0, 2.0], 3.0, 0..usize::MAX);
-        let one = make(&[base()]);
-        for (other, end, same) in [
-            (make(&[base()]), 16, true),
-            (make(&[base(), ("logits", [1.0, 0.0], 9.0, 0..usize::MAX)]), 16, true),
-            (make(&[base(), ("hook_embed", [1.0, 0.0], 9.0, 16..20)]), 16, true),
-            (make(&[base(), ("hook_embed", [1.0, 0.0], 9.0, 16..20)]), 32, false),
-            (make(&[("hook_embed", [1.0, 2.0], 3.0, 0..16)]), 16, true),
-            (make(&[("hook_embed", [1.0, 2.0], 3.0, 0..16)]), 17, false),
-            (make(&[("hook_embed", [1.0, 2.0], 3.0, 1..16)]), 16, false),
-            (make(&[("hook_embed", [1.0, 2.0], 4.0, 0..16)]), 16, false),
-            (make(&[("hook_embed", [1.0, 2.5], 3.0, 0..16)]), 16, false),
-            (make(&[("blocks.0.hook_resid_post", [1.0, 2.0], 3.0, 0..16)]), 16, false),
-            (make(&[base(), base()]), 16, false),
-            (Interventions::default(), 16, false),
-        ] {
-            assert_eq!((one.agree_before(end, &other), other.agree_before(end, &one)), (same, same), "{other:?}");
-            assert_eq!(hash(&one, end) == hash(&other, end), same, "{other:?}");
-        }
-    }
-
-    #[test]
-    fn a_zero_delta_writes_nothing() {
-        for (vector, strength) in [([1.0, 1.0], 0.0), ([1.0, 1.0], -0.0), ([0.0, 0.0], 5.0)] {
-            assert!(add("hook_embed", &vector, strength).unwrap().is_empty());
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_added_is_refused_with_the_reason() {
-        let message = |result: Result<Interventions, InterventionError>| result.unwrap_err().to_string();
-        assert!(message(add("something else", &[0.0; 2], 1.0)).contains("unknown hook point"));
-        assert!(message(add("blocks.1.attn.hook_pattern", &[0.0; 2], 1.0)).contains("only be read"));
-        assert!(message(add("blocks.1.attn.hook_attn_scores", &[], 1.0)).contains("no vector fits"));
-        let short = add("hook_embed", &[0.0; 3], 1.0).unwrap_err();
-        assert!(matches!(short, InterventionError::WrongLength { expected: 2, found: 3, .. }), "{short}");
-        let infinite = add("hook_embed", &[0.0, f32::INFINITY], 1.0).unwrap_err();
-        assert_eq!(infinite, InterventionError::NotFinite { index: 1 });
-        assert_eq!(add("hook_embed", &[1.0; 2], f32::NAN).unwrap_err(), InterventionError::StrengthNotFinite);
     }
 }

@@ -41,7 +41,7 @@ pub use self::{
     error::{RequestError, SubmitError},
     event::{Event, FinishReason, Times},
     hook_points::HookPointError,
-    interventions::{InterventionError, Interventions},
+    interventions::{InterventionError, Interventions, Target},
     request::Request,
     requests::RequestStatus,
     sae::{Sae, SaeError},

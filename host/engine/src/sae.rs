@@ -4,6 +4,7 @@
 //! first used, and the whole encoder when all features are asked for. Everything is computed in f32, as the reference
 //! implementations do it: nothing is folded into anything else.
 //!
+//! * `attached`: an SAE at a place of a model, and what one row has of one feature
 //! * `input`: what is done to a row before it is encoded, and undone behind
 //! * `activate`: from pre-activations to activations
 //! * `encoder`: pre-activations, of all features or of some
@@ -11,6 +12,7 @@
 //! * `decode`: from features to a row
 
 mod activate;
+mod attached;
 mod decode;
 mod encoder;
 mod error;
@@ -27,8 +29,8 @@ use millm_plugin_api::{
     sae::{Activation, DecoderNorm, SaeSpec, SaeTensor},
 };
 
+pub use self::{attached::Attached, error::SaeError, features::Features, input::Site};
 use self::{encoder::Encoder, features::Rows};
-pub use self::{error::SaeError, features::Features, input::Site};
 
 /// An open SAE.
 #[derive(Debug)]
@@ -130,4 +132,4 @@ impl Sae {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

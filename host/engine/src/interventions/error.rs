@@ -1,6 +1,6 @@
 use millm_plugin_api::HookPoint;
 
-use crate::hook_points::HookPointError;
+use crate::{hook_points::HookPointError, sae::SaeError};
 
 /// Why an intervention was refused.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -35,6 +35,29 @@ pub enum InterventionError {
     /// The strength is NaN or infinite.
     #[error("the strength is not a finite number")]
     StrengthNotFinite,
+    /// A vector of zeros has no direction.
+    #[error("the vector is zero, so that nothing lies along it")]
+    NoDirection,
+    /// What something is to be brought to is NaN or infinite.
+    #[error("the target is not a finite number")]
+    TargetNotFinite,
+    /// A range without an end holds everything already.
+    #[error("a clamp needs 'min' or 'max'")]
+    NoBound,
+    /// Nothing lies between the bounds.
+    #[error("'min' is {min} and 'max' is {max}")]
+    EmptyRange {
+        /// The least.
+        min: f32,
+        /// The most.
+        max: f32,
+    },
+    /// What it reads is not what it writes.
+    #[error("a transcoder's features are not parts of the activation that it reads, so that they cannot be set in it")]
+    Transcoder,
+    /// The SAE has no such feature, or cannot be read.
+    #[error(transparent)]
+    Sae(#[from] SaeError),
     /// It would touch nothing.
     #[error("there are no positions from {start} to {end}")]
     NoPositions {

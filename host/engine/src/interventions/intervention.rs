@@ -1,19 +1,19 @@
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     ops::Range,
-    sync::Arc,
 };
 
 use millm_plugin_api::{ErrorKind, HookId, ModelSpec, PluginError, RowSet};
 
-/// One vector that is added at one point.
+use super::action::Action;
+
+/// What is done at one point.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Intervention {
     pub(super) point: HookId,
     /// Which rows of a step there are.
     rows: RowSet,
-    vector: Arc<[f32]>,
-    strength: f32,
+    action: Action,
     /// Positions it touches.
     positions: Range<usize>,
     /// Of all of this but the positions.
@@ -22,18 +22,12 @@ pub(super) struct Intervention {
 
 impl Intervention {
     /// `point` is one of the model's.
-    pub(super) fn new(
-        spec: &ModelSpec,
-        point: HookId,
-        vector: Arc<[f32]>,
-        strength: f32,
-        positions: Range<usize>,
-    ) -> Self {
+    pub(super) fn new(spec: &ModelSpec, point: HookId, action: Action, positions: Range<usize>) -> Self {
         let mut hasher = DefaultHasher::new();
-        (point.0, strength.to_bits()).hash(&mut hasher);
-        vector.iter().for_each(|element| element.to_bits().hash(&mut hasher));
+        point.0.hash(&mut hasher);
+        action.hash(&mut hasher);
         let rows = spec.hook_points[point.0 as usize].rows;
-        Self { point, rows, vector, strength, positions, hash: hasher.finish() }
+        Self { point, rows, action, positions, hash: hasher.finish() }
     }
 
     /// Whether there is something to do to rows at the positions of `chunk`, some of which have logits.
@@ -43,28 +37,24 @@ impl Intervention {
             && chunk.start < self.positions.end
     }
 
-    /// Adds it to those rows of `data`, each `width` wide, whose position it touches.
+    /// Does it to those rows of `data`, each `width` wide, whose position it touches.
     ///
     /// # Errors
     ///
-    /// `INTERNAL` if it does not fit, as one made for another model.
+    /// `INTERNAL` if it does not fit, as one made for another model, or if an SAE cannot be computed.
     pub(super) fn apply(
         &self,
         positions: impl Iterator<Item = usize>,
         data: &mut [f32],
         width: usize,
     ) -> Result<(), PluginError> {
-        if self.vector.len() != width {
-            let message = format!("an activation {width} wide where the model promised {}", self.vector.len());
+        if self.action.width() != width {
+            let message = format!("an activation {width} wide where the model promised {}", self.action.width());
             return Err(PluginError::new(ErrorKind::INTERNAL, message));
         }
         let rows = data.chunks_exact_mut(width).zip(positions);
-        for (row, _) in rows.filter(|(_, position)| self.positions.contains(position)) {
-            for (x, v) in row.iter_mut().zip(self.vector.iter()) {
-                *x += self.strength * v;
-            }
-        }
-        Ok(())
+        let mut touched = rows.filter(|(_, position)| self.positions.contains(position));
+        touched.try_for_each(|(row, _)| self.action.apply(row))
     }
 
     /// Whether keys and values of positions before `end` depend on it. Where logits are computed it is too late for that.
@@ -79,11 +69,8 @@ impl Intervention {
 
     /// Whether it does the same as `other` to positions before `end`.
     pub(super) fn agrees_before(&self, end: usize, other: &Self) -> bool {
-        let same =
-            |a: &[f32], b: &[f32]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits());
         (self.hash, self.point, self.positions.start) == (other.hash, other.point, other.positions.start)
-            && self.strength.to_bits() == other.strength.to_bits()
             && self.positions.end.min(end) == other.positions.end.min(end)
-            && (Arc::ptr_eq(&self.vector, &other.vector) || same(&self.vector, &other.vector))
+            && self.action.is(&other.action)
     }
 }

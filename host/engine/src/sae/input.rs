@@ -67,6 +67,14 @@ impl Input {
             Site::Unscaled(factor) => decoded.iter_mut().for_each(|number| *number *= factor),
         }
     }
+
+    /// What a number in the SAE's own units is in the model's.
+    pub(super) fn unit(&self, site: &Site) -> f32 {
+        match site {
+            Site::Unscaled(factor) => self.back.scale * factor,
+            Site::Raw | Site::Centred | Site::Shifted(_) => self.back.scale,
+        }
+    }
 }
 
 /// Sums in f64, so that the order of a row's numbers does not matter.

@@ -12,7 +12,7 @@ use millm_plugin_api::{
 
 use super::{Sae, SaeError, Site};
 
-const D_IN: usize = 4;
+pub(crate) const D_IN: usize = 4;
 const D_SAE: usize = 6;
 const ROWS: usize = 3;
 
@@ -71,16 +71,16 @@ impl SaeSource for Weights {
     }
 }
 
-fn spec(activation: Activation) -> SaeSpec {
+pub(crate) fn spec(activation: Activation) -> SaeSpec {
     let (width, d_sae) = (D_IN as u32, D_SAE as u32);
     SaeSpec { activation, d_in: width, d_sae, d_out: width, ..SaeSpec::default() }
 }
 
-fn sae(spec: SaeSpec) -> Sae {
+pub(crate) fn sae(spec: SaeSpec) -> Sae {
     Sae::new(LoadedSaeFormat::in_process(Formula(spec)).unwrap().open(Path::new(""), "").unwrap()).unwrap()
 }
 
-fn rows() -> Vec<f32> {
+pub(crate) fn rows() -> Vec<f32> {
     (0..ROWS * D_IN).map(|index| steps(index, 3, 7, 3.0, 2.0)).collect()
 }
 
