@@ -30,7 +30,7 @@ impl SamplingFields {
         let repetition_penalty = repetition_penalty(fields)?;
         let min_tokens = fields.integer("min_tokens", 0..=i64::MAX.into())?;
         let logit_bias = tokens::logit_bias(fields, d_vocab)?;
-        let seed = fields.integer("seed", i64::MIN.into()..=u64::MAX.into())?;
+        let seed = fields.integer("seed", i64::MIN.into()..=i64::MAX.into())?;
         let common = Sampling {
             temperature: temperature.map_or(default.temperature, |value| value as f32),
             top_p: top_p.map_or(default.top_p, |value| value as f32),
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_seed_is_kept_and_without_one_every_prompt_draws_its_own() {
-        for (seed, expected) in [(json!(7), 7), (json!(-1), u64::MAX), (json!(u64::MAX), u64::MAX)] {
+        for (seed, expected) in [(json!(7), 7), (json!(-1), u64::MAX), (json!(i64::MAX), i64::MAX as u64)] {
             assert_eq!(read(json!({ "seed": seed })).unwrap().draw().seed, expected);
         }
         let unseeded = read(json!({})).unwrap();
@@ -121,6 +121,7 @@ mod tests {
         for (key, value) in [
             ("temperature", json!(-0.1)),
             ("temperature", json!(2.1)),
+            ("seed", json!(1_u64 << 63)),
             ("temperature", json!("NaN")),
             ("top_p", json!(1.5)),
             ("top_k", json!(-2)),

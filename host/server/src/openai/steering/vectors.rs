@@ -77,8 +77,14 @@ fn add(
             InterventionError::WrongLength { .. } => (Kind::InvalidVectorLength, source),
             InterventionError::NotFinite { .. } => (Kind::InvalidValue, source),
             InterventionError::StrengthNotFinite => (Kind::InvalidValue, "strength"),
-            // Vectors act everywhere.
-            InterventionError::NoPositions { .. } => (Kind::Internal, "hook_point"),
+            // Vectors are added, everywhere.
+            InterventionError::NoPositions { .. }
+            | InterventionError::NoDirection
+            | InterventionError::TargetNotFinite
+            | InterventionError::NoBound
+            | InterventionError::EmptyRange { .. }
+            | InterventionError::Transcoder
+            | InterventionError::Sae(_) => (Kind::Internal, "hook_point"),
         };
         let path = fields.path(key);
         ApiError::at(kind, path.clone(), format!("Invalid '{path}': {error}"))

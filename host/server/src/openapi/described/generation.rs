@@ -121,15 +121,13 @@ body! {
         /// How many of the most probable tokens come with each; only with `logprobs`.
         #[schema(minimum = 0, maximum = 20)]
         top_logprobs: Option<u32>,
-        /// What the model may call. A model whose chat template knows no tools ignores them, whatever they are.
-        #[schema(max_items = 128)]
+        /// What the model may call, at most 128. A model whose chat template knows no tools ignores them, whatever they are.
         tools: Option<Vec<Tool>>,
         /// Any by default.
         tool_choice: Option<ToolChoice>,
         /// Whether a message may have several calls. True by default.
         parallel_tool_calls: Option<bool>,
         /// The older form of `tools`; calls come as `function_call`, one in a message.
-        #[schema(max_items = 128)]
         functions: Option<Vec<Function>>,
         /// The older form of `tool_choice`.
         function_call: Option<FunctionChoice>,

@@ -33,7 +33,6 @@ pub(crate) struct ResponseBody {
     /// The form of the answer.
     text: Option<ResponseText>,
     /// What the model may call. A model whose chat template knows no tools ignores them, whatever they are.
-    #[schema(max_items = 128)]
     tools: Option<Vec<ResponseTool>>,
     /// Any by default.
     tool_choice: Option<ResponseToolChoice>,

@@ -36,7 +36,6 @@ pub(crate) struct TokenizeBody {
     /// Variables for the template.
     chat_template_kwargs: Option<HashMap<String, Value>>,
     /// What the model is told of, as in a chat.
-    #[schema(max_items = 128)]
     tools: Option<Vec<Tool>>,
 }
 
@@ -62,6 +61,5 @@ pub(crate) struct TemplateBody {
     /// Variables for the template.
     chat_template_kwargs: Option<HashMap<String, Value>>,
     /// What the model is told of, as in a chat.
-    #[schema(max_items = 128)]
     tools: Option<Vec<Tool>>,
 }
