@@ -11,6 +11,7 @@ use millm_plugin_api::TensorRef;
 use crate::{
     archive::Archive,
     error::{ContainerError, Reason},
+    gguf::{self, Gguf},
     npz::Npz,
     safetensors::Safetensors,
     torch::Torch,
@@ -24,6 +25,7 @@ pub struct Container {
 }
 
 enum Kind {
+    Gguf(Gguf),
     Safetensors(Safetensors),
     Npz(Npz),
     Torch(Torch),
@@ -60,6 +62,7 @@ impl Container {
     /// The names of all tensors, in the order of the alphabet.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let names: Box<dyn Iterator<Item = &str>> = match &self.kind {
+            Kind::Gguf(file) => Box::new(file.names()),
             Kind::Safetensors(file) => Box::new(file.names()),
             Kind::Npz(file) => Box::new(file.names()),
             Kind::Torch(file) => Box::new(file.names()),
@@ -72,10 +75,12 @@ impl Container {
         self.names().any(|known| known == name)
     }
 
-    /// The texts that the file has beside its tensors: the metadata of safetensors, and the strings of a PyTorch file.
+    /// What the file says beside its tensors: the metadata of safetensors and GGUF, lists excepted, and the texts and numbers of
+    /// a PyTorch file.
     pub fn texts(&self) -> &BTreeMap<String, String> {
         const NONE: &BTreeMap<String, String> = &BTreeMap::new();
         match &self.kind {
+            Kind::Gguf(file) => file.texts(),
             Kind::Safetensors(file) => file.texts(),
             Kind::Torch(file) => file.texts(),
             Kind::Npz(_) => NONE,
@@ -88,6 +93,7 @@ impl Container {
     /// There is none of that name, or it is of a type or form that is not known, or its numbers are not there.
     pub fn tensor(&self, name: &str) -> Result<TensorRef<'_>, ContainerError> {
         let found = match &self.kind {
+            Kind::Gguf(file) => file.tensor(&self.map, name),
             Kind::Safetensors(file) => file.tensor(&self.map, name),
             Kind::Npz(file) => file.tensor(&self.map, name),
             Kind::Torch(file) => file.tensor(&self.map, name),
@@ -114,10 +120,13 @@ impl Kind {
             let advice = "load it with torch.load and save it again with torch.save";
             return Err(format!("it was saved by PyTorch before 1.6; {advice}"));
         }
+        if bytes.starts_with(gguf::MAGIC) {
+            return Gguf::open(bytes).map(Self::Gguf);
+        }
         if !bytes.starts_with(b"PK\x03\x04") {
             // It begins with the length of its JSON.
             let is_json = bytes.get(8) == Some(&b'{');
-            let unknown = || "it is neither safetensors nor npz nor a file of PyTorch".to_owned();
+            let unknown = || "it is neither safetensors nor npz nor GGUF nor a file of PyTorch".to_owned();
             return if is_json { Safetensors::open(bytes).map(Self::Safetensors) } else { Err(unknown()) };
         }
         let archive = Archive::open(bytes)?;

@@ -1,20 +1,19 @@
-use std::{collections::BTreeSet, path::Path};
+use std::path::Path;
 
+use millm_containers::Listing;
 use millm_plugin_api::{
     error::Result,
     sae::{FoundSae, SaeFormat},
 };
 
-use crate::source::Source;
+use crate::{
+    files::{CONFIG, FIRST, SECOND},
+    source::Source,
+};
 
 /// Google's format, both generations.
 #[derive(Debug)]
 pub struct GemmaScope;
-
-/// The weights of Gemma Scope 1, and of 2.
-pub(crate) const FIRST: &str = "params.npz";
-pub(crate) const SECOND: &str = "params.safetensors";
-pub(crate) const CONFIG: &str = "config.json";
 
 impl SaeFormat for GemmaScope {
     type Source = Source;
@@ -24,20 +23,14 @@ impl SaeFormat for GemmaScope {
     }
 
     fn find(&self, files: &[String]) -> Vec<FoundSae> {
-        let all: BTreeSet<&str> = files.iter().map(String::as_str).collect();
-        let found = all.iter().filter_map(|file| {
-            let (folder, name) = file.rsplit_once('/').unwrap_or(("", file));
-            let config = if folder.is_empty() { CONFIG.to_owned() } else { format!("{folder}/{CONFIG}") };
-            let has_config = all.contains(config.as_str());
-            let mut files = vec![(*file).to_owned()];
-            match name {
-                FIRST => {}
-                SECOND if has_config => files.push(config),
-                _ => return None,
-            }
+        let listing = Listing::of(files);
+        let found = |folder: &str, names: &[&str]| {
+            let files = names.iter().map(|name| listing.file(folder, name)).collect::<Option<_>>()?;
             Some(FoundSae { id: folder.to_owned(), files })
-        });
-        found.collect()
+        };
+        let first = listing.folders_with(FIRST).into_iter().filter_map(|folder| found(folder, &[FIRST]));
+        let second = listing.folders_with(SECOND).into_iter().filter_map(|folder| found(folder, &[SECOND, CONFIG]));
+        first.chain(second).collect()
     }
 
     fn open(&self, root: &Path, id: &str) -> Result<Source> {

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use millm_containers::Container;
+use millm_containers::{Container, read_json};
 use millm_plugin_api::{
     error::{ErrorKind, PluginError, Result},
     sae::{Activation, SaeSource, SaeSpec, SaeTensor},
@@ -8,9 +8,8 @@ use millm_plugin_api::{
 };
 
 use crate::{
-    first,
-    format::{CONFIG, FIRST, SECOND},
-    second,
+    files::{CONFIG, FIRST, SECOND},
+    first, second,
 };
 
 /// An SAE or a transcoder of Gemma Scope.
@@ -22,8 +21,6 @@ pub struct Source {
 
 /// Of Gemma Scope 2, with the axes of a product from the left.
 const SKIP: &str = "affine_skip_connection";
-/// The largest config.
-const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
 fn invalid(error: impl ToString) -> PluginError {
     PluginError::new(ErrorKind::INVALID_WEIGHTS, error.to_string())
@@ -63,7 +60,7 @@ impl Source {
         if is_first {
             first::describe(folder, &mut spec);
         } else {
-            second::describe(&config(folder)?, &mut spec)?;
+            second::describe(&read_json(&folder.join(CONFIG))?, &mut spec)?;
         }
         Ok(Self { spec, weights })
     }
@@ -88,17 +85,4 @@ fn tensor(weights: &Container, name: SaeTensor) -> Result<Option<TensorRef<'_>>>
     let lower = name.as_str().to_lowercase();
     let found = [name.as_str(), &lower].into_iter().find(|name| weights.has(name));
     found.map(|name| weights.tensor(name)).transpose().map_err(invalid)
-}
-
-fn config(folder: &Path) -> Result<serde_json::Value> {
-    let path = folder.join(CONFIG);
-    let io = |cause: std::io::Error| {
-        PluginError::new(ErrorKind::IO, format!("cannot read {}", path.display())).caused_by(&cause)
-    };
-    let wrong = |message: String| PluginError::new(ErrorKind::INVALID_CONFIG, format!("{}: {message}", path.display()));
-    let metadata = std::fs::metadata(&path).map_err(io)?;
-    if !metadata.is_file() || metadata.len() > MAX_CONFIG_BYTES {
-        return Err(wrong(format!("it is not a file of at most {MAX_CONFIG_BYTES} bytes")));
-    }
-    serde_json::from_slice(&std::fs::read(&path).map_err(io)?).map_err(|error| wrong(error.to_string()))
 }

@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use millm_containers::read_json;
 use millm_plugin_api::error::{ErrorKind, PluginError, Result};
 use serde_json::{Map, Value};
 
@@ -13,9 +14,6 @@ pub(crate) struct Config {
     /// What version 6 keeps apart from the fields that it computes with.
     metadata: Map<String, Value>,
 }
-
-/// The largest file. Configs are a few KB.
-const MAX_BYTES: u64 = 4 << 20;
 
 impl Config {
     pub(crate) fn read(path: &Path) -> Result<Self> {
@@ -75,21 +73,6 @@ impl Config {
             },
         }
     }
-}
-
-/// Reads a JSON file of a bounded size.
-pub(crate) fn read_json(path: &Path) -> Result<Value> {
-    let io = |cause: std::io::Error| {
-        PluginError::new(ErrorKind::IO, format!("cannot read {}", path.display())).caused_by(&cause)
-    };
-    let invalid =
-        |message: String| PluginError::new(ErrorKind::INVALID_CONFIG, format!("{}: {message}", path.display()));
-    let metadata = std::fs::metadata(path).map_err(io)?;
-    if !metadata.is_file() || metadata.len() > MAX_BYTES {
-        return Err(invalid(format!("it is not a file of at most {MAX_BYTES} bytes")));
-    }
-    let text = std::fs::read(path).map_err(io)?;
-    serde_json::from_slice(&text).map_err(|error| invalid(error.to_string()))
 }
 
 /// Whether a version of Python's form, such as `6.0.0rc1`, is older than 6.

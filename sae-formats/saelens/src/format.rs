@@ -1,22 +1,19 @@
-use std::{collections::BTreeSet, path::Path};
+use std::path::Path;
 
+use millm_containers::Listing;
 use millm_plugin_api::{
     error::Result,
     sae::{FoundSae, SaeFormat},
 };
 
-use crate::source::Source;
+use crate::{
+    files::{CONFIG, SCALER, WEIGHTS, WHITENING},
+    source::Source,
+};
 
 /// SAELens's format.
 #[derive(Debug)]
 pub struct SaeLens;
-
-pub(crate) const CONFIG: &str = "cfg.json";
-pub(crate) const WEIGHTS: &str = "sae_weights.safetensors";
-/// Of a checkpoint whose activations are still to be scaled.
-pub(crate) const SCALER: &str = "activation_scaler.json";
-/// Of a checkpoint that cannot be used as it is.
-pub(crate) const WHITENING: &str = "activation_whitening.safetensors";
 
 impl SaeFormat for SaeLens {
     type Source = Source;
@@ -26,16 +23,11 @@ impl SaeFormat for SaeLens {
     }
 
     fn find(&self, files: &[String]) -> Vec<FoundSae> {
-        let all: BTreeSet<&str> = files.iter().map(String::as_str).collect();
-        let folders = all.iter().filter_map(|file| match file.strip_suffix(CONFIG)? {
-            "" => Some(""),
-            folder => folder.strip_suffix('/'),
-        });
-        let found = folders.filter_map(|folder| {
-            let path = |name: &str| if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
-            let is_there = |name: &str| Some(path(name)).filter(|path| all.contains(path.as_str()));
-            let files = [is_there(CONFIG)?, is_there(WEIGHTS)?];
-            let files = files.into_iter().chain([SCALER, WHITENING].into_iter().filter_map(is_there)).collect();
+        let listing = Listing::of(files);
+        let found = listing.folders_with(CONFIG).into_iter().filter_map(|folder| {
+            let file = |name: &str| listing.file(folder, name);
+            let needed = [file(CONFIG)?, file(WEIGHTS)?];
+            let files = needed.into_iter().chain([SCALER, WHITENING].into_iter().filter_map(file)).collect();
             Some(FoundSae { id: folder.to_owned(), files })
         });
         found.collect()
@@ -68,8 +60,8 @@ mod tests {
         ];
         let found = SaeLens.find(&files.map(str::to_owned));
         let ids: Vec<&str> = found.iter().map(|found| found.id.as_str()).collect();
-        assert_eq!(ids, ["blocks.8.hook_resid_pre", "", "deep/down"]);
-        assert_eq!(found[1].files, ["cfg.json", "sae_weights.safetensors"]);
+        assert_eq!(ids, ["", "blocks.8.hook_resid_pre", "deep/down"]);
+        assert_eq!(found[0].files, ["cfg.json", "sae_weights.safetensors"]);
         assert_eq!(found[2].files[2], "deep/down/activation_scaler.json");
     }
 }

@@ -1,6 +1,6 @@
 //! SAEs as SAELens keeps them: a folder with `cfg.json` and `sae_weights.safetensors`, of every generation.
 //!
-//! * `format`: which folders these are
+//! * `format`: which folders these are; `files`: what is in them
 //! * `config`: fields of a `cfg.json`, which `legacy` brings into the form that version 6 writes
 //! * `hook`: where an SAE reads, by a name of TransformerLens or a module of transformers
 //! * `describe`: what a config means
@@ -10,6 +10,7 @@
 
 mod config;
 mod describe;
+mod files;
 mod format;
 mod hook;
 mod legacy;

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use millm_containers::Container;
+use millm_containers::{Container, read_json};
 use millm_plugin_api::{
     error::{ErrorKind, PluginError, Result},
     sae::{SaeSource, SaeSpec, SaeTensor},
@@ -8,9 +8,9 @@ use millm_plugin_api::{
 };
 
 use crate::{
-    config::{Config, read_json},
+    config::Config,
     describe::describe,
-    format::{CONFIG, SCALER, WEIGHTS, WHITENING},
+    files::{CONFIG, SCALER, WEIGHTS, WHITENING},
 };
 
 /// An SAE in a folder of SAELens.
@@ -80,7 +80,8 @@ fn scaling(folder: &Path) -> Result<Option<f64>> {
     if !path.exists() {
         return Ok(None);
     }
-    let factor = read_json(&path)?["scaling_factor"].as_f64().filter(|factor| factor.is_finite() && *factor > 0.0);
+    let json = read_json(&path)?;
+    let factor = json["scaling_factor"].as_f64().filter(|factor| factor.is_finite() && *factor > 0.0);
     let wrong = || {
         let message = format!("{}: 'scaling_factor' is no positive number", path.display());
         PluginError::new(ErrorKind::INVALID_CONFIG, message)

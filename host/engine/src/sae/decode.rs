@@ -4,7 +4,10 @@ use millm_plugin_api::{
     sae::{DecoderNorm, SaeTensor},
 };
 
-use super::{Features, Sae, SaeError, Site, features::matrix};
+use super::{
+    Features, Sae, SaeError, Site,
+    features::{matrix, norm},
+};
 
 impl Sae {
     /// What the SAE makes of the features of each row, `[rows, d_out]`, where the model's own rows are. `rows`, `[rows, d_in]`,
@@ -60,9 +63,4 @@ pub(super) fn norms(source: &LoadedSae) -> Result<Vec<f32>, SaeError> {
         }
     });
     norms.collect()
-}
-
-/// In f64, as long sums of squares want.
-pub(super) fn norm(row: &[f32]) -> f32 {
-    row.iter().map(|number| f64::from(*number).powi(2)).sum::<f64>().sqrt() as f32
 }

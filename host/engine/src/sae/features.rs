@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use millm_plugin_api::{error::Result as PluginResult, loaded::LoadedSae, sae::SaeTensor, tensor::TensorRef};
 
-use super::{SaeError, decode::norm};
+use super::SaeError;
 
 /// The features of one row that are active, by their index.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -77,4 +77,9 @@ fn line(source: &LoadedSae, name: SaeTensor, axis: usize, index: usize) -> Plugi
 /// A tensor, which every SAE has if it is `W_enc` or `W_dec`.
 pub(super) fn matrix(source: &LoadedSae, name: SaeTensor) -> PluginResult<Option<TensorRef<'_>>> {
     source.tensor(name)
+}
+
+/// In f64, as long sums of squares want.
+pub(super) fn norm(row: &[f32]) -> f32 {
+    row.iter().map(|number| f64::from(*number).powi(2)).sum::<f64>().sqrt() as f32
 }

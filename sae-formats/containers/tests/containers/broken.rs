@@ -45,7 +45,7 @@ fn broken_files_are_refused_or_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("broken");
     let mut refusals = 0;
-    for name in ["stored.npz", "deflated.npz", "state.pt", "nested.pt", "plain.safetensors"] {
+    for name in ["stored.npz", "deflated.npz", "state.pt", "nested.pt", "plain.safetensors", "vector.gguf"] {
         let whole = fs::read(fixture(name)).unwrap();
         for at in (0..whole.len()).step_by(5) {
             let mut changed = whole.clone();

@@ -30,6 +30,8 @@ fn tensors_are_read_in_whatever_form_they_lie() {
         ("nested.pt", "sae.counts", DType::F32),
         ("bare.pt", "tensor", DType::F32),
         ("plain.safetensors", "counts", DType::F32),
+        ("vector.gguf", "counts", DType::F32),
+        ("vector.gguf", "half", DType::F16),
         ("plain.safetensors", "bfloat", DType::BF16),
     ] {
         let file = open(file);
@@ -59,6 +61,10 @@ fn numbers_without_a_shape_and_texts_are_there_too() {
         ("TopK", "32", "ReLU")
     );
     assert_eq!(open("plain.safetensors").texts()["architecture"], "standard");
+    let vector = open("vector.gguf");
+    let text = |name: &str| vector.texts()[name].as_str();
+    assert_eq!((text("general.architecture"), text("controlvector.layer_count")), ("controlvector", "2"));
+    assert_eq!(vector.tensor("direction.1").unwrap().to_vec().unwrap(), [0.0, 1.0, 2.0, 3.0]);
 }
 
 #[test]
