@@ -7,6 +7,7 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use millm_containers::Container;
@@ -14,22 +15,38 @@ use millm_engine::{
     Sae, SaeError, Threads,
     sae::{Features, Site},
 };
-use millm_gemma_scope::GemmaScope;
+use millm_loader::Registry;
 use millm_plugin_api::{
     HookPoint,
-    error::ErrorKind,
-    loaded::LoadedSaeFormat,
+    loaded::LoadedSae,
     sae::{Normalization, SaeSpec, SaeTensor},
 };
-use millm_saelens::SaeLens;
 use millm_tests::{host::host, plugins::bundled};
 
 fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("saes/golden")
 }
 
-fn format() -> LoadedSaeFormat {
-    LoadedSaeFormat::in_process(SaeLens).unwrap()
+fn registry() -> &'static Registry {
+    static REGISTRY: OnceLock<Registry> = OnceLock::new();
+    REGISTRY.get_or_init(|| {
+        let threads = Threads::new(1).unwrap();
+        bundled(move |_| host(&threads))
+    })
+}
+
+/// The ids of the SAEs of a format in a folder.
+fn found(format: &str, folder: &Path) -> Vec<String> {
+    let all = registry().find_saes(&files(folder));
+    let [of_format] = &all[..] else { panic!("{all:?}") };
+    assert_eq!(of_format.format, format);
+    of_format.saes.iter().map(|sae| sae.id.clone()).collect()
+}
+
+fn source(format: &str, root: &Path, id: &str) -> Result<LoadedSae, String> {
+    let (sae, plugin) = registry().open_sae(format, root, id).map_err(|error| error.to_string())?;
+    assert_eq!(plugin.name, format);
+    Ok(sae)
 }
 
 /// Every file below a folder, as a path from there.
@@ -48,11 +65,11 @@ fn files(folder: &Path) -> Vec<String> {
 }
 
 fn ids() -> Vec<String> {
-    format().find(&files(&golden())).unwrap().into_iter().map(|found| found.id).collect()
+    found("saelens", &golden())
 }
 
 fn open(id: &str) -> Sae {
-    Sae::new(format().open(&golden(), id).unwrap()).unwrap()
+    Sae::new(source("saelens", &golden(), id).unwrap()).unwrap()
 }
 
 fn expected(id: &str, name: &str) -> Vec<f32> {
@@ -100,11 +117,10 @@ fn activations_and_reconstructions_are_those_of_saelens() {
 #[test]
 fn gemma_scope_is_computed_by_its_equations_and_belongs_where_its_files_say() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("saes/gemma");
-    let format = LoadedSaeFormat::in_process(GemmaScope).unwrap();
     let mut points = Vec::new();
-    for found in format.find(&files(&root)).unwrap() {
-        let sae = Sae::new(format.open(&root, &found.id).unwrap()).unwrap();
-        assert_equals_reference(&root.join(&found.id), &sae);
+    for id in found("gemma-scope", &root) {
+        let sae = Sae::new(source("gemma-scope", &root, &id).unwrap()).unwrap();
+        assert_equals_reference(&root.join(&id), &sae);
         let SaeSpec { hook_name, hook_name_out, declared, .. } = sae.spec();
         let point = |point: &Option<HookPoint>| point.as_ref().map(HookPoint::to_string).unwrap_or_default();
         points.push((point(hook_name), point(hook_name_out), declared.l0.unwrap_or_default() as u32));
@@ -172,13 +188,13 @@ fn a_centred_site_is_that_of_a_model_without_means() {
 }
 
 /// A copy of a golden SAE whose files can be broken.
-fn broken(id: &str, breaks: impl FnOnce(&Path)) -> Result<Sae, SaeError> {
+fn broken(id: &str, breaks: impl FnOnce(&Path)) -> Result<Sae, String> {
     let folder = tempfile::tempdir().unwrap();
     for name in ["cfg.json", "sae_weights.safetensors"] {
         fs::copy(golden().join(id).join(name), folder.path().join(name)).unwrap();
     }
     breaks(folder.path());
-    Sae::new(format().open(folder.path(), "")?)
+    Sae::new(source("saelens", folder.path(), "")?).map_err(|error| error.to_string())
 }
 
 fn config(folder: &Path, change: impl FnOnce(&mut serde_json::Value)) {
@@ -213,7 +229,7 @@ fn weights(folder: &Path, change: impl Fn(&str, Vec<u64>, Vec<f32>) -> Option<(V
 
 #[test]
 fn what_does_not_fit_is_refused_with_the_reason() {
-    let refused = |id: &str, breaks: &dyn Fn(&Path)| broken(id, breaks).unwrap_err().to_string();
+    let refused = |id: &str, breaks: &dyn Fn(&Path)| broken(id, breaks).unwrap_err();
     for (error, expected) in [
         (
             refused("standard", &|folder| config(folder, |config| config["d_in"] = 23.into())),
@@ -320,35 +336,21 @@ fn older_checkpoints_mean_what_their_version_computed() {
     let error = broken("standard", |folder| {
         fs::write(folder.join("activation_scaler.json"), r#"{"scaling_factor": -1}"#).unwrap();
     });
-    assert!(error.unwrap_err().to_string().contains("no positive number"));
+    assert!(error.unwrap_err().contains("no positive number"));
 }
 
 #[test]
 fn only_what_is_used_is_asked_for() {
-    let sae = format().open(&golden(), "gated").unwrap();
+    let sae = source("saelens", &golden(), "gated").unwrap();
     let has = |name: SaeTensor| sae.tensor(name).unwrap().is_some();
     let names: BTreeSet<&str> = SaeTensor::ALL.into_iter().filter(|name| has(*name)).map(SaeTensor::as_str).collect();
     assert_eq!(names, BTreeSet::from(["W_dec", "W_enc", "b_dec", "b_gate", "b_mag", "r_mag"]));
-    let error = format().open(&golden(), "nowhere").unwrap_err();
-    assert_eq!(error.kind, ErrorKind::IO);
 }
 
 #[test]
-fn the_bundled_plugin_opens_them_too() {
-    let threads = Threads::new(1).unwrap();
-    let registry = bundled({
-        let threads = threads.clone();
-        move |_| host(&threads)
-    });
-    let found = registry.find_saes(&files(&golden()));
-    let [saelens] = &found[..] else { panic!("{found:?}") };
-    assert_eq!((saelens.format.as_str(), saelens.saes.len()), ("saelens", ids().len()));
-    let (sae, plugin) = registry.open_sae("saelens", &golden(), "standard").unwrap();
-    assert_eq!(plugin.name, "saelens");
-    let acts = Sae::new(sae).unwrap().encode(&threads, &expected("standard", "x"), &Site::Raw).unwrap();
-    assert_close("acts", &acts, &expected("standard", "acts"));
-    let error = registry.open_sae("gguf", &golden(), "standard").unwrap_err();
-    assert_eq!(error.to_string(), "no plugin in use reads SAEs of the format 'gguf'; there are: gemma-scope, saelens");
-    let error = registry.open_sae("saelens", &golden(), "nowhere").unwrap_err().to_string();
+fn what_no_plugin_reads_or_is_not_there_is_named() {
+    let error = source("gguf", &golden(), "standard").unwrap_err();
+    assert_eq!(error, "no plugin in use reads SAEs of the format 'gguf'; there are: gemma-scope, saelens");
+    let error = source("saelens", &golden(), "nowhere").unwrap_err();
     assert!(error.contains("saes/golden/nowhere: cannot read"), "{error}");
 }

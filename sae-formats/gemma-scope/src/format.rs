@@ -13,7 +13,7 @@ use crate::{
 
 /// Google's format, both generations.
 #[derive(Debug)]
-pub struct GemmaScope;
+pub(crate) struct GemmaScope;
 
 impl SaeFormat for GemmaScope {
     type Source = Source;

@@ -14,9 +14,8 @@ mod format;
 mod second;
 mod source;
 
-pub use self::format::GemmaScope;
+use self::format::GemmaScope;
 
-#[cfg(feature = "export")]
 millm_plugin_api::export_plugin! {
     name: "gemma-scope",
     sae_formats: [GemmaScope],

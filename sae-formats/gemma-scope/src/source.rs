@@ -14,7 +14,7 @@ use crate::{
 
 /// An SAE or a transcoder of Gemma Scope.
 #[derive(Debug)]
-pub struct Source {
+pub(crate) struct Source {
     spec: SaeSpec,
     weights: Container,
 }

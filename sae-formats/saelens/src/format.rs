@@ -13,7 +13,7 @@ use crate::{
 
 /// SAELens's format.
 #[derive(Debug)]
-pub struct SaeLens;
+pub(crate) struct SaeLens;
 
 impl SaeFormat for SaeLens {
     type Source = Source;

@@ -16,9 +16,8 @@ mod hook;
 mod legacy;
 mod source;
 
-pub use self::format::SaeLens;
+use self::format::SaeLens;
 
-#[cfg(feature = "export")]
 millm_plugin_api::export_plugin! {
     name: "saelens",
     sae_formats: [SaeLens],

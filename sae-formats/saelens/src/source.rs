@@ -15,7 +15,7 @@ use crate::{
 
 /// An SAE in a folder of SAELens.
 #[derive(Debug)]
-pub struct Source {
+pub(crate) struct Source {
     spec: SaeSpec,
     weights: Container,
     /// Tensors that are not in the file as they are meant, as the bytes of f32.
