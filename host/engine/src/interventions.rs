@@ -101,11 +101,11 @@ impl Interventions {
     ) -> Result<(), InterventionError> {
         target.check()?;
         // Here, so that a weight that is no number fails whoever asks, and no step.
-        sae.sae.direction(feature)?;
+        let direction = sae.sae.direction(feature)?;
         if sae.sae.spec().is_transcoder {
             return Err(InterventionError::Transcoder);
         }
-        let along = Along::Feature { sae: sae.clone(), feature };
+        let along = Along::Feature { sae: sae.clone(), feature, direction };
         self.insert(spec, name, Action::Move { along, target }, positions, false)
     }
 

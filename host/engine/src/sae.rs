@@ -61,8 +61,13 @@ impl Sae {
     /// Reads the numbers that are few.
     ///
     /// # Errors
-    /// One of them is no number, or cannot be read.
+    /// One of them is no number, or cannot be read, or its features are no groups of one size.
     pub fn new(source: LoadedSae) -> Result<Self, SaeError> {
+        if let Activation::GroupMax { k } = source.spec().activation
+            && !source.spec().d_sae.is_multiple_of(k)
+        {
+            return Err(SaeError::Groups { k, d_sae: source.spec().d_sae });
+        }
         let vector = |name| -> Result<Vec<f32>, SaeError> {
             let tensor = source.tensor(name)?.filter(|_| source.spec().needs(name));
             let Some(tensor) = tensor else { return Ok(Vec::new()) };

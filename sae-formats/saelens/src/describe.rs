@@ -65,7 +65,7 @@ pub(crate) fn describe(config: &Config, dtype: DType, d_out: u32, scaling: Optio
     let hook_name = point("hook_name", &mut warnings)?;
     let hook_name_out = point("hook_name_out", &mut warnings)?.filter(|_| is_transcoder);
     let normalization = normalization(config, scaling, &mut warnings)?;
-    let site_fix = site_fix(config, hook_name.as_ref())?;
+    let site_fix = site_fix(config, hook_name.as_ref(), is_module)?;
     Ok(SaeSpec {
         d_in,
         d_sae,
@@ -115,12 +115,11 @@ fn normalization(config: &Config, scaling: Option<f64>, warnings: &mut Vec<Strin
 }
 
 /// Until 3.19.2 SAELens trained on models as TransformerLens processes them; since then it says so if it does.
-fn site_fix(config: &Config, point: Option<&HookPoint>) -> Result<SiteFix> {
+fn site_fix(config: &Config, point: Option<&HookPoint>, is_module: bool) -> Result<SiteFix> {
     let kwargs = config.metadata::<Map<String, Value>>("model_from_pretrained_kwargs")?.unwrap_or_default();
     let version = config.metadata::<String>("sae_lens_training_version")?;
     let said = |key: &str| kwargs.get(key).and_then(Value::as_bool);
     let processed = version.as_deref().is_none_or(is_before_3_19_2);
-    let is_module = config.metadata::<String>("model_class_name")?.as_deref() == Some("AutoModelForCausalLM");
     let Some(site) = point.map(|point| &point.site).filter(|_| !is_module) else { return Ok(SiteFix::None) };
     const WRITTEN: [HookSite; 6] = [
         HookSite::EMBED,

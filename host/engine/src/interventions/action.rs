@@ -22,7 +22,7 @@ pub(super) enum Action {
 #[derive(Clone, Debug)]
 pub(super) enum Along {
     /// A feature: its activation, and its direction.
-    Feature { sae: Attached, feature: u32 },
+    Feature { sae: Attached, feature: u32, direction: Arc<[f32]> },
     /// A vector of length 1: the projection on it, and itself.
     Vector(Arc<[f32]>),
 }
@@ -52,11 +52,10 @@ impl Action {
                 let found = dot(row, vector);
                 move_by(row, vector, target.of(found) - found);
             }
-            Self::Move { along: Along::Feature { sae, feature }, target } => {
+            Self::Move { along: Along::Feature { sae, feature, direction }, target } => {
                 let failed = |error| PluginError::new(ErrorKind::INTERNAL, format!("steering by an SAE: {error}"));
                 let found = sae.measure(row, *feature).map_err(failed)?;
-                let direction = sae.sae.direction(*feature).map_err(failed)?;
-                move_by(row, &direction, (target.of(found.activation) - found.activation) * found.unit);
+                move_by(row, direction, (target.of(found.activation) - found.activation) * found.unit);
             }
         }
         Ok(())
@@ -75,8 +74,8 @@ impl Action {
                 target.bits().hash(hasher);
                 vector(along, hasher);
             }
-            Self::Move { along: Along::Feature { sae, feature }, target } => {
-                // Nothing that is kept outlives the SAE.
+            Self::Move { along: Along::Feature { sae, feature, .. }, target } => {
+                // Whoever keeps this keeps the SAE, so that no other one has its address.
                 (2_u8, Arc::as_ptr(&sae.sae).addr(), feature, target.bits()).hash(hasher);
             }
         }
@@ -95,9 +94,10 @@ impl Action {
                 to_a.bits() == to_b.bits()
                     && match (along_a, along_b) {
                         (Along::Vector(a), Along::Vector(b)) => vectors(a, b),
-                        (Along::Feature { sae: a, feature: of_a }, Along::Feature { sae: b, feature: of_b }) => {
-                            of_a == of_b && a.is(b)
-                        }
+                        (
+                            Along::Feature { sae: a, feature: of_a, .. },
+                            Along::Feature { sae: b, feature: of_b, .. },
+                        ) => of_a == of_b && a.is(b),
                         _ => false,
                     }
             }

@@ -35,13 +35,22 @@ impl Attached {
     /// # Errors
     /// As [`Sae::encode_some`].
     pub(crate) fn measure(&self, row: &[f32], feature: u32) -> Result<Measured, SaeError> {
-        let activation = self.sae.encode_some(&self.threads, row, &self.site, &[feature])?;
         let spec = self.sae.spec();
-        let unit = Input::of(row, &self.site, spec.normalization).unit(&self.site);
-        let unit = match spec.decoder_norm {
-            DecoderNorm::Activations => unit / self.sae.rows_of(feature)?.norm(),
-            DecoderNorm::Unused | DecoderNorm::Gate => unit,
+        let rows = self.sae.rows_of(feature)?;
+        let input = Input::of(row, &self.site, spec.normalization);
+        let activation = if self.sae.is_competitive() {
+            let all = self.sae.encode(&self.threads, row, &self.site)?;
+            all.get(feature as usize).copied().unwrap_or_default()
+        } else {
+            if row.iter().any(|number| !number.is_finite()) {
+                return Err(SaeError::RowNotFinite { row: 0 });
+            }
+            self.sae.activation(&self.sae.subtracted(&input), feature, &rows)
         };
-        Ok(Measured { activation: activation.first().copied().unwrap_or_default(), unit })
+        let unit = match spec.decoder_norm {
+            DecoderNorm::Activations => input.unit(&self.site) / rows.norm(),
+            DecoderNorm::Unused | DecoderNorm::Gate => input.unit(&self.site),
+        };
+        Ok(Measured { activation, unit })
     }
 }

@@ -53,7 +53,7 @@ impl Sae {
 /// The norms of all rows of `W_dec`.
 pub(super) fn norms(source: &LoadedSae) -> Result<Vec<f32>, SaeError> {
     let (d_sae, d_out) = (source.spec().d_sae as usize, source.spec().d_out as usize);
-    let Some(w_dec) = matrix(source, SaeTensor::W_DEC)? else { return Ok(Vec::new()) };
+    let w_dec = matrix(source, SaeTensor::W_DEC)?;
     let mut row = vec![0.0; d_out];
     let norms = (0..d_sae).map(|feature| {
         w_dec.at(0, feature)?.copy_to(&mut row)?;

@@ -7,7 +7,7 @@ use millm_plugin_api::{
 use super::{
     Features, Sae, SaeError, Site,
     activate::{activate, alone},
-    features::matrix,
+    features::{Rows, matrix},
     input::Input,
 };
 
@@ -26,7 +26,7 @@ impl Encoder {
         let no_memory = |_| SaeError::NoMemory { bytes: elements.saturating_mul(size_of::<f32>()) };
         rows.try_reserve_exact(elements).map_err(no_memory)?;
         rows.resize(elements, 0.0);
-        let Some(w_enc) = matrix(source, SaeTensor::W_ENC)? else { return Ok(Self(rows)) };
+        let w_enc = matrix(source, SaeTensor::W_ENC)?;
         let mut block = vec![0.0; d_sae * BLOCK];
         for first in (0..d_in).step_by(BLOCK) {
             let inputs = first..(first + BLOCK).min(d_in);
@@ -107,21 +107,26 @@ impl Sae {
         for input in &inputs {
             let read = self.subtracted(input);
             for (feature, rows) in features.iter().zip(&columns) {
-                let index = *feature as usize;
-                let mut p = dot(&read, &rows.encoder) + self.vectors.b_enc.get(index).copied().unwrap_or(0.0);
-                let mut gate = p;
-                match self.spec().decoder_norm {
-                    DecoderNorm::Unused => {}
-                    DecoderNorm::Activations => {
-                        p *= rows.norm();
-                        gate = p;
-                    }
-                    DecoderNorm::Gate => gate *= rows.norm(),
-                }
-                activations.push(alone(self.spec(), &self.vectors, index, p, gate));
+                activations.push(self.activation(&read, *feature, rows));
             }
         }
         Ok(activations)
+    }
+
+    /// The activation of a feature that does not compete, for what the encoder reads of a row.
+    pub(super) fn activation(&self, read: &[f32], feature: u32, rows: &Rows) -> f32 {
+        let index = feature as usize;
+        let mut p = dot(read, &rows.encoder) + self.vectors.b_enc.get(index).copied().unwrap_or(0.0);
+        let mut gate = p;
+        match self.spec().decoder_norm {
+            DecoderNorm::Unused => {}
+            DecoderNorm::Activations => {
+                p *= rows.norm();
+                gate = p;
+            }
+            DecoderNorm::Gate => gate *= rows.norm(),
+        }
+        alone(self.spec(), &self.vectors, index, p, gate)
     }
 
     /// Rows as they are encoded.
@@ -139,7 +144,7 @@ impl Sae {
     }
 
     /// What the encoder reads of a row.
-    fn subtracted(&self, input: &Input) -> Vec<f32> {
+    pub(super) fn subtracted(&self, input: &Input) -> Vec<f32> {
         let mut read = input.normalized.clone();
         if self.spec().apply_b_dec_to_input {
             read.iter_mut().zip(&self.vectors.b_dec).for_each(|(number, bias)| *number -= bias);

@@ -33,6 +33,14 @@ pub enum SaeError {
         /// How many there are.
         d_sae: u32,
     },
+    /// Features compete in groups of one size.
+    #[error("{d_sae} features are not {k} groups of one size")]
+    Groups {
+        /// How many groups.
+        k: u32,
+        /// How many features.
+        d_sae: u32,
+    },
     /// There is no memory for the encoder.
     #[error("the encoder takes {bytes} bytes of memory, which there are not")]
     NoMemory {

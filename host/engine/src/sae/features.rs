@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use millm_plugin_api::{error::Result as PluginResult, loaded::LoadedSae, sae::SaeTensor, tensor::TensorRef};
+use millm_plugin_api::{
+    ErrorKind, PluginError, error::Result as PluginResult, loaded::LoadedSae, sae::SaeTensor, tensor::TensorRef,
+};
 
 use super::SaeError;
 
@@ -70,13 +72,13 @@ impl Rows {
 }
 
 fn line(source: &LoadedSae, name: SaeTensor, axis: usize, index: usize) -> PluginResult<Arc<[f32]>> {
-    let numbers = matrix(source, name)?.map(|tensor| tensor.at(axis, index)?.to_vec()).transpose()?;
-    Ok(numbers.unwrap_or_default().into())
+    Ok(matrix(source, name)?.at(axis, index)?.to_vec()?.into())
 }
 
-/// A tensor, which every SAE has if it is `W_enc` or `W_dec`.
-pub(super) fn matrix(source: &LoadedSae, name: SaeTensor) -> PluginResult<Option<TensorRef<'_>>> {
-    source.tensor(name)
+/// `W_enc` or `W_dec`, without which nothing can be computed.
+pub(super) fn matrix(source: &LoadedSae, name: SaeTensor) -> PluginResult<TensorRef<'_>> {
+    let missing = || PluginError::new(ErrorKind::INVALID_WEIGHTS, format!("there is no tensor {}", name.as_str()));
+    source.tensor(name)?.ok_or_else(missing)
 }
 
 /// In f64, as long sums of squares want.

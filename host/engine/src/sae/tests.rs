@@ -77,7 +77,11 @@ pub(crate) fn spec(activation: Activation) -> SaeSpec {
 }
 
 pub(crate) fn sae(spec: SaeSpec) -> Sae {
-    Sae::new(LoadedSaeFormat::in_process(Formula(spec)).unwrap().open(Path::new(""), "").unwrap()).unwrap()
+    try_sae(spec).unwrap()
+}
+
+fn try_sae(spec: SaeSpec) -> Result<Sae, SaeError> {
+    Sae::new(LoadedSaeFormat::in_process(Formula(spec)).unwrap().open(Path::new(""), "").unwrap())
 }
 
 pub(crate) fn rows() -> Vec<f32> {
@@ -193,6 +197,12 @@ fn groups_keep_their_largest_feature() {
             &[0.0, 1.015625, 0.0, 1.296875, 0.0, 0.0],
         ],
     );
+}
+
+#[test]
+fn groups_have_one_size() {
+    let error = try_sae(spec(Activation::GroupMax { k: 4 })).unwrap_err();
+    assert_eq!(error, SaeError::Groups { k: 4, d_sae: 6 });
 }
 
 #[test]
