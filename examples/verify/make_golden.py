@@ -210,6 +210,7 @@ def recording(model: torch.nn.Module, model_type: str, store: dict):
         on_input(part(family.ln2), at + "hook_mlp_in", *([] if parallel else [at + "hook_resid_mid"]))
         on_output(part(family.attention_added), at + "hook_attn_out")
         on_output(part(family.mlp_added), at + "hook_mlp_out")
+        on_input(part("mlp"), at + "mlp.hook_in")
         on_output(part("mlp"), at + "mlp.hook_out")
         record_projections(block, at)
         on_input(part(family.attention_output), at + "attn.hook_z", change=lambda x: x.unflatten(-1, (heads, -1)))

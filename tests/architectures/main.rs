@@ -6,6 +6,7 @@
 mod altered;
 mod golden;
 mod invariants;
+mod mlp;
 mod neutral;
 mod probe;
 mod refusals;

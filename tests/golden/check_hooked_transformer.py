@@ -20,7 +20,8 @@ Where HookedTransformer differs, and what is done about it:
 
 - LayerNorm's `hook_normalized` fires after gain and bias, so it is compared with
   golden × gain + bias. RMSNorm's fires before the gain, as in the goldens.
-- It has no hook `mlp.hook_out`; the output of the module `mlp` is taken instead.
+- It has neither `mlp.hook_in` nor `mlp.hook_out`; what the module `mlp` reads
+  and yields is taken instead.
 - It knows only the `default` and `llama3` kinds of rope. For `linear`, `yarn` and
   `longrope` its tables of sines and cosines are replaced by ones made here; the
   error of the logits with its own tables is printed for comparison.
@@ -324,17 +325,19 @@ def greedy(model: HookedTransformer, config: dict, tokens: torch.Tensor, count: 
 
 
 def run(model: HookedTransformer, tokens: torch.Tensor) -> dict:
-    """Every hook point without the batch axis, `mlp.hook_out`, `ln_final.hook_out` and `logits`."""
+    """Every hook point without the batch axis, `mlp.hook_in`, `mlp.hook_out`, `ln_final.hook_out` and `logits`."""
     outputs = {}
 
     def keep(name: str):
         return lambda module, arguments, output: outputs.__setitem__(name, output)
 
-    handles = [
-        block.mlp.register_forward_hook(keep(f"blocks.{layer}.mlp.hook_out"))
-        for layer, block in enumerate(model.blocks)
-    ]
-    handles.append(model.ln_final.register_forward_hook(keep("ln_final.hook_out")))
+    def keep_input(name: str):
+        return lambda module, arguments: outputs.__setitem__(name, arguments[0])
+
+    handles = [model.ln_final.register_forward_hook(keep("ln_final.hook_out"))]
+    for layer, block in enumerate(model.blocks):
+        handles.append(block.mlp.register_forward_pre_hook(keep_input(f"blocks.{layer}.mlp.hook_in")))
+        handles.append(block.mlp.register_forward_hook(keep(f"blocks.{layer}.mlp.hook_out")))
     outputs["logits"], cache = model.run_with_cache(tokens[None])
     for handle in handles:
         handle.remove()

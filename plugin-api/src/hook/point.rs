@@ -44,6 +44,8 @@ impl HookSite {
     /// The residual stream as the MLP's branch reads it, before its norm, `[T, d_model]`. An edit reaches the MLP and
     /// not the stream.
     pub const MLP_IN: Self = Self::constant("hook_mlp_in");
+    /// What the MLP's first projections read: what its norm yields, with gain and bias, `[T, d_model]`.
+    pub const MLP_NORMED_IN: Self = Self::constant("mlp.hook_in");
     /// Before the MLP's non-linearity, `[T, d_mlp]`; of gated MLPs the gate.
     pub const MLP_PRE: Self = Self::constant("mlp.hook_pre");
     /// What the MLP's last projection reads, `[T, d_mlp]`.

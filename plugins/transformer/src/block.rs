@@ -159,8 +159,9 @@ impl BlockRun<'_, '_> {
             ln2.normalize(&self.scratch.x, &mut self.scratch.normalized);
         }
         self.visit(Site::Ln2Normalized, |s| &mut s.normalized)?;
+        ln2.scale(&mut self.scratch.normalized);
+        self.visit(Site::MlpNormedIn, |s| &mut s.normalized)?;
         let s = &mut *self.scratch;
-        ln2.scale(&mut s.normalized);
         gate.as_ref().unwrap_or(up).apply(threads, &s.normalized, &mut s.hidden);
         self.visit(Site::MlpPre, |s| &mut s.hidden)?;
         let s = &mut *self.scratch;

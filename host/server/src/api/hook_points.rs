@@ -67,7 +67,7 @@ struct AbsentHookPoint {
 
 /// What those should know who come from TransformerLens.
 const NOTE: &str = "hook_normalized is before gain and bias; attn.hook_q, attn.hook_k and attn.hook_v are before \
-                    QK-norm and rope.";
+                    QK-norm and rope; hook_mlp_in is before the MLP's norm, mlp.hook_in after its gain and bias.";
 
 /// All hook points of a model, in the order of computation, and those it has not.
 #[utoipa::path(
