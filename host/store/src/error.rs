@@ -135,6 +135,12 @@ pub enum Conflict {
         /// The path of both.
         local_path: String,
     },
+    /// An SAE has the id.
+    #[error("an SAE with the id {id:?} is registered already")]
+    SaeId {
+        /// The id of both.
+        id: String,
+    },
     /// An operation on the same target has not finished.
     #[error("{target_type} {target_id:?} is busy: operation {id} ({kind}) has not finished")]
     Busy {

@@ -11,7 +11,7 @@
 //! * `store`: opening it, and what it is made of: `readers` and one `writer`, whose transactions are `writing`
 //! * `connection`, `host_lock`, `migrations`: what happens to a connection before it is used
 //! * `change`: a transaction on behalf of somebody
-//! * `model`, `plugin`, `trust`, `setting`, `operation`, `audit`: a table each, with its reads and writes; `prepend_bos` is a word in
+//! * `model`, `sae`, `plugin`, `trust`, `setting`, `operation`, `audit`: a table each, with its reads and writes; `prepend_bos` is a word in
 //!   one of them
 //! * `record`, `input`: values on their way out and in
 //! * `error`: what can go wrong; `answer` tells which of it a database meant
@@ -33,6 +33,7 @@ mod plugin;
 mod prepend_bos;
 mod readers;
 mod record;
+mod sae;
 mod setting;
 mod store;
 mod trust;
@@ -48,6 +49,7 @@ pub use self::{
     operation::{NewOperation, OperationFilter, OperationRow, OperationStatus, Outcome},
     plugin::PluginRow,
     prepend_bos::PrependBos,
+    sae::{NewSae, SaeAttachment, SaeRow},
     store::Store,
     trust::{NewTrust, TrustRow},
 };

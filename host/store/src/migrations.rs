@@ -8,20 +8,22 @@ use sqlx::{
 use crate::{answer::translate, error::StoreError, location::Location};
 
 /// The last migration. Those of the two databases go by the same numbers.
-const KNOWN: i64 = 2;
+const KNOWN: i64 = 3;
 
 fn migrator(location: &Location) -> Migrator {
-    let [initial, prepend_bos] = match location {
+    let [initial, prepend_bos, saes] = match location {
         Location::Sqlite(_) => [
             include_str!("../../../migrations/sqlite/0001_initial.sql"),
             include_str!("../../../migrations/sqlite/0002_prepend_bos.sql"),
+            include_str!("../../../migrations/sqlite/0003_saes.sql"),
         ],
         Location::Postgres(_) => [
             include_str!("../../../migrations/postgres/0001_initial.sql"),
             include_str!("../../../migrations/postgres/0002_prepend_bos.sql"),
+            include_str!("../../../migrations/postgres/0003_saes.sql"),
         ],
     };
-    let migrations = [(1, "initial", initial), (KNOWN, "prepend_bos", prepend_bos)];
+    let migrations = [(1, "initial", initial), (2, "prepend_bos", prepend_bos), (KNOWN, "saes", saes)];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };

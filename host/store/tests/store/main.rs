@@ -13,5 +13,6 @@ mod network;
 mod operations;
 mod plugins;
 mod postgres_servers;
+mod saes;
 mod settings;
 mod sqlite_files;

@@ -1,0 +1,16 @@
+-- SAEs, and the model that each is attached to. `path` is where it is under `root`, as its format calls it; `details` say
+-- how it is attached and how that was tested. The same as in ../sqlite/0003_saes.sql.
+
+CREATE TABLE saes (
+    id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    source TEXT NOT NULL,
+    root TEXT NOT NULL,
+    path TEXT NOT NULL,
+    format TEXT NOT NULL,
+    model TEXT COLLATE "C",
+    hook_point TEXT,
+    details TEXT,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    CHECK ((model IS NULL) = (hook_point IS NULL) AND (model IS NULL) = (details IS NULL))
+);
