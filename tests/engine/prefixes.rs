@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use millm_engine::{Captures, EngineConfig, Event, Request};
+use millm_engine::{Action, Captures, EngineConfig, Event, Request, Scope, Selection};
 use millm_plugin_api::HookId;
 
 use crate::support::{Rig, collect, failure};
@@ -74,7 +74,9 @@ fn steering_shares_what_it_does_not_touch_and_only_with_its_equals() {
         let spec = rig.engine.spec();
         let width = if point == "logits" { spec.d_vocab } else { spec.d_model };
         let vector: Vec<f32> = (0..width).map(|i| (i as f32).cos()).collect();
-        request.interventions.add_vector_at(spec, point, vector.into(), strength, from..usize::MAX).unwrap();
+        let scope = Scope { apply: Selection::Positions(from..usize::MAX), when: None };
+        let action = Action::add(vector.into(), strength).unwrap();
+        request.interventions.insert(spec, point, action, scope).unwrap();
         request
     };
     let all = blocks(rig.request(STORY, 4).prompt.len() - 1);

@@ -148,7 +148,7 @@ impl Bench<'_> {
             match event {
                 Some(Event::Finished { .. }) => left -= 1,
                 Some(Event::Failed(error)) => return Err(error.into()),
-                Some(Event::Text { .. } | Event::Captured(_)) => {}
+                Some(Event::Text { .. } | Event::Captured(_) | Event::Steered { .. }) => {}
                 None => return Err(RequestError::Internal.into()),
             }
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{captures::Captured, error::RequestError, sampling::TokenLogprob};
+use crate::{captures::Captured, error::RequestError, interventions::Effects, sampling::TokenLogprob};
 
 /// News of a request. The channel closes after the last choice has finished, or after [`Event::Failed`].
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +20,16 @@ pub enum Event {
         drawn: usize,
         /// If the request asks for them, those of the tokens drawn since the last such event.
         logprobs: Vec<TokenLogprob>,
+    },
+    /// A choice is about to end, and this is what its interventions did. Comes once before [`Event::Finished`] if the
+    /// request has some; of a request that draws no token once for all choices.
+    Steered {
+        /// Which of the request's choices, from 0.
+        choice: u32,
+        /// In the order in which [`Interventions::insert`](crate::Interventions::insert) named the hook points.
+        effects: Effects,
+        /// Tokens that it has drawn, that which ended it included.
+        tokens: Vec<u32>,
     },
     /// A choice has ended.
     Finished {

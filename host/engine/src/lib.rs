@@ -41,7 +41,10 @@ pub use self::{
     error::{RequestError, SubmitError},
     event::{Event, FinishReason, Times},
     hook_points::HookPointError,
-    interventions::{InterventionError, Interventions, Target},
+    interventions::{
+        Action, Bound, Chosen, Condition, Effects, InterventionError, Interventions, Rules, Scope, Selection, Tally,
+        Target,
+    },
     request::Request,
     requests::RequestStatus,
     sae::{Sae, SaeError},

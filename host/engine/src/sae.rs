@@ -102,6 +102,12 @@ impl Sae {
         }
     }
 
+    /// Its numbers of rank 1, one after another.
+    pub fn small_numbers(&self) -> impl Iterator<Item = f32> + '_ {
+        let Vectors { b_enc, b_dec, threshold, b_gate, b_mag, r_mag } = &self.vectors;
+        [b_enc, b_dec, threshold, b_gate, b_mag, r_mag].into_iter().flatten().copied()
+    }
+
     /// A feature's direction: its row of `W_dec` as it is, in raw units.
     ///
     /// # Errors

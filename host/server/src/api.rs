@@ -2,15 +2,17 @@
 //!
 //! Answers and errors come in one [`envelope`]; who begins an operation may [`wait`] for its end. A request to read
 //! activations goes this way: `source` says which prompts, `selector` at which positions, and both make a `reading`, which
-//! the engine computes; `capture` and `logit_lens` say what is read there. What comes back can be large: `budget` bounds
+//! the engine computes; `capture`, `logit_lens` and `encode` say what is read there. What comes back can be large: `budget` bounds
 //! how much of it there is at once, and `pieces` sends it without a second copy.
 
 mod answer;
 mod budget;
+pub(crate) mod capabilities;
 pub(crate) mod capture;
 mod capture_file;
 pub(crate) mod certificate;
 pub(crate) mod dtype;
+pub(crate) mod encode;
 pub(crate) mod envelope;
 pub(crate) mod format;
 pub(crate) mod health;
@@ -25,8 +27,9 @@ pub(crate) mod place;
 pub(crate) mod plugins;
 mod query;
 mod reading;
+pub(crate) mod replay;
 pub(crate) mod requests;
-mod selector;
+pub(crate) mod saes;
 mod source;
 mod wait;
 

@@ -11,6 +11,7 @@ use crate::{
     operations::Operations,
     plugins::Plugins,
     readiness::Readiness,
+    saes::Saes,
 };
 
 /// What handlers see of the host.
@@ -18,6 +19,7 @@ use crate::{
 pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) models: Models,
+    pub(crate) saes: Saes,
     pub(crate) plugins: Plugins,
     pub(crate) operations: Operations,
     pub(crate) live: Live,

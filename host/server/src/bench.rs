@@ -15,7 +15,8 @@ use tempfile::TempDir;
 
 use crate::{
     cli::{Bench, BenchDtype},
-    models::{self, Estimate, KvLimits, available},
+    free_memory::available,
+    models::{self, Estimate, KvLimits},
     settings::Options,
     workbench::Workbench,
 };

@@ -57,6 +57,11 @@ impl Fields {
         self.values.remove(key).filter(|value| !value.is_null())
     }
 
+    /// All that has not been taken, but these.
+    pub(crate) fn without(&self, keys: &[&str]) -> impl Iterator<Item = (&String, &Value)> {
+        self.values.iter().filter(|(name, _)| !keys.contains(&name.as_str()))
+    }
+
     /// A field that stays where it is.
     pub(crate) fn peek(&self, key: &str) -> Option<&Value> {
         self.values.get(key)

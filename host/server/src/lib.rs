@@ -11,6 +11,9 @@
 //! * `logging`, `services`: where log lines go, and what plugins may ask of this host
 //! * `plugins`: the plugins that there are, and which of them may run
 //! * `models`: the models being served, where they lie and their steering vectors
+//! * `selector`: which positions of a request are meant
+//! * `saes`: the SAEs that there are, and what they are attached to
+//! * `local_folder`, `free_memory`: what users name of this machine, and how much of it is free
 //! * `routes`, `app`: all URLs, and what their handlers see of the host
 //! * `blocking`, `whole`: work that must not hold up connections, and changes that end although their client leaves
 //! * `http`: what all URLs have in common: authentication, request ids, bodies, panics
@@ -33,8 +36,10 @@ mod certificate;
 mod cli;
 mod error;
 mod fields;
+mod free_memory;
 mod http;
 mod live;
+mod local_folder;
 mod logging;
 mod models;
 mod openai;
@@ -44,6 +49,8 @@ mod operations;
 mod plugins;
 mod readiness;
 mod routes;
+mod saes;
+mod selector;
 mod services;
 mod settings;
 mod shutdown;

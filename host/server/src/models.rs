@@ -39,9 +39,9 @@ use self::entry::{Entry, Phase};
 pub(crate) use self::{
     entry::ModelStatus,
     load::Loads,
-    local::NewLocalModel,
+    local::{NewLocalModel, check_id},
     locate::{Located, locate},
-    memory::{Estimate, KvLimits, available},
+    memory::{Estimate, KvLimits},
     model::{Loading, Model},
     named::Named,
     vectors::{Profile, Vector, VectorError, Vectors},
@@ -51,6 +51,7 @@ use crate::{
     error::{ApiError, Kind},
     live::Live,
     operations::Operations,
+    saes::Saes,
 };
 
 /// The reference beside a model's weights.
@@ -69,6 +70,7 @@ struct Shared {
     store: Store,
     operations: Operations,
     live: Live,
+    saes: Saes,
     loading: Loading,
     limits: Limits,
     /// Held by whoever changes which models there are, or begins to.
@@ -95,6 +97,7 @@ impl Models {
         store: Store,
         operations: Operations,
         live: Live,
+        saes: Saes,
         loading: Loading,
         limits: Limits,
     ) -> Result<Self, ApiError> {
@@ -107,8 +110,9 @@ impl Models {
         });
         let (changes, turn) = (Mutex::default(), Mutex::default());
         let entries = RwLock::new(entries.collect());
-        let models =
-            Self { shared: Arc::new(Shared { entries, store, operations, live, loading, limits, changes, turn }) };
+        let models = Self {
+            shared: Arc::new(Shared { entries, store, operations, live, saes, loading, limits, changes, turn }),
+        };
         models.views().into_iter().for_each(|view| models.shared.live.model(view.json()));
         Ok(models)
     }
@@ -123,6 +127,11 @@ impl Models {
         let entries = self.entries();
         let entry = entries.iter().find(|entry| entry.id == id).ok_or_else(|| self.not_found(&entries, id))?;
         entry.model().cloned().ok_or_else(|| demand::unavailable(entry, self.shared.limits.auto_load))
+    }
+
+    /// The models in memory.
+    pub(crate) fn in_memory(&self) -> Vec<Arc<Model>> {
+        self.entries().iter().filter_map(Entry::model).cloned().collect()
     }
 
     /// The models in memory, for people.

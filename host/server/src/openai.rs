@@ -25,6 +25,7 @@ mod objects;
 mod output;
 pub(crate) mod prompt;
 mod reasoning;
+pub(crate) mod receipt;
 pub(crate) mod responses;
 pub(crate) mod router;
 mod sampling;

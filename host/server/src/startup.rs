@@ -35,6 +35,7 @@ use crate::{
     plugins::{self, Plugins, Trusted},
     readiness::Readiness,
     routes,
+    saes::Saes,
     settings::Settings,
     shutdown::{self, Ending},
     verify,
@@ -157,10 +158,12 @@ async fn open(settings: Settings) -> anyhow::Result<App> {
     };
     let registry = Arc::new(registry);
     let plugins = Plugins::new(Arc::clone(&registry), trusted, store.clone(), live.clone());
+    let said = |ApiError { message, .. }: ApiError| anyhow!(message);
+    let saes = Saes::open(store.clone(), Arc::clone(&registry), threads.clone()).await.map_err(said)?;
     let loading = Loading { registry, threads, options, config, data_dir };
-    let models = Models::open(store.clone(), operations.clone(), live.clone(), loading, limits).await;
-    let models = models.map_err(|ApiError { message, .. }| anyhow!(message))?;
-    Ok(App { store, models, plugins, operations, live, captures, api_key, request_timeout, readiness })
+    let models = Models::open(store.clone(), operations.clone(), live.clone(), saes.clone(), loading, limits).await;
+    let models = models.map_err(said)?;
+    Ok(App { store, models, saes, plugins, operations, live, captures, api_key, request_timeout, readiness })
 }
 
 fn join(addresses: &[SocketAddr]) -> String {

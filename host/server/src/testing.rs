@@ -16,6 +16,7 @@ use crate::{
     operations::Operations,
     plugins::{Plugins, Trusted},
     readiness::Readiness,
+    saes::Saes,
 };
 
 /// A host without plugins and models whose data folder is `folder`.
@@ -43,10 +44,13 @@ pub(crate) async fn app(folder: &Path, api_key: Option<&str>) -> App {
     };
     let limits =
         Limits { kv: KvLimits { bytes: 1 << 20, sequences: 1 }, memory: None, grace: Duration::ZERO, auto_load: true };
-    let models = Models::open(store.clone(), operations.clone(), live.clone(), loading, limits).await.unwrap();
+    let saes = Saes::open(store.clone(), Arc::clone(&loading.registry), loading.threads.clone()).await.unwrap();
+    let models = Models::open(store.clone(), operations.clone(), live.clone(), saes.clone(), loading, limits).await;
+    let models = models.unwrap();
     App {
         store,
         models,
+        saes,
         plugins,
         operations,
         live,

@@ -138,6 +138,11 @@ impl Tokenizer {
         self.added_token(id).is_some_and(|(_, special)| special)
     }
 
+    /// The ids of all tokens that structure a text, in no order.
+    pub fn special_ids(&self) -> impl Iterator<Item = u32> + '_ {
+        self.0.added.iter().filter(|(_, token)| token.special).map(|(id, _)| *id)
+    }
+
     /// The named special tokens, as texts.
     pub fn special_tokens(&self) -> &SpecialTokens {
         &self.0.special_tokens

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use millm_engine::{Captures, Interventions, LogitLens, Request, Sampling, hook_points::resolve};
+use millm_engine::{
+    Action, Captures, Interventions, LogitLens, Request, Sampling, Scope, Selection, hook_points::resolve,
+};
 use millm_plugin_api::ModelSpec;
 use millm_text::{Grammar, GrammarCompiler, GrammarSource};
 use proptest::prelude::*;
@@ -106,7 +108,8 @@ impl Wish {
             let width = if POINTS[point] == "logits" { spec.d_vocab } else { spec.d_model };
             let vector: Vec<f32> = (0..width).map(|i| (i as f32 * 1.7 + point as f32).sin()).collect();
             let strength = f32::from(strength) / 4.0;
-            interventions.add_vector_at(spec, POINTS[point], vector.into(), strength, from..usize::MAX).unwrap();
+            let scope = Scope { apply: Selection::Positions(from..usize::MAX), when: None };
+            interventions.insert(spec, POINTS[point], Action::add(vector.into(), strength).unwrap(), scope).unwrap();
         }
         let points = ["blocks.1.hook_resid_post", "logits"].map(|name| resolve(spec, name).unwrap()).concat();
         let captures = self.captures.map_or_else(Captures::default, |position| {

@@ -59,11 +59,17 @@ pub enum InterventionError {
     #[error(transparent)]
     Sae(#[from] SaeError),
     /// It would touch nothing.
-    #[error("there are no positions from {start} to {end}")]
-    NoPositions {
-        /// The first one.
-        start: usize,
-        /// The one after the last.
-        end: usize,
+    #[error("no row is chosen")]
+    NoPositions,
+    /// A condition is on the activation of an SAE, which is at one place.
+    #[error("the SAE of a condition is at one hook point")]
+    ConditionNotAtOnePoint,
+    /// What decides comes after what is decided.
+    #[error("the condition is measured at {condition}, which comes after {point}")]
+    ConditionTooLate {
+        /// Where it is measured.
+        condition: HookPoint,
+        /// Where something was to be done.
+        point: HookPoint,
     },
 }

@@ -5,7 +5,7 @@ use std::{
 
 use millm_plugin_api::{ErrorKind, HookId, ModelSpec, PluginError, RowSet};
 
-use super::action::Action;
+use super::{Scope, action::Action, condition::Condition, selection::Timeline};
 
 /// What is done at one point.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,63 +14,75 @@ pub(super) struct Intervention {
     /// Which rows of a step there are.
     rows: RowSet,
     action: Action,
-    /// Positions it touches.
-    positions: Range<usize>,
-    /// Of all of this but the positions.
+    scope: Scope,
+    /// Of all of this but the rows that it touches.
     hash: u64,
 }
 
 impl Intervention {
     /// `point` is one of the model's.
-    pub(super) fn new(spec: &ModelSpec, point: HookId, action: Action, positions: Range<usize>) -> Self {
+    pub(super) fn new(spec: &ModelSpec, point: HookId, action: Action, scope: Scope) -> Self {
         let mut hasher = DefaultHasher::new();
         point.0.hash(&mut hasher);
         action.hash(&mut hasher);
+        if let Some(condition) = &scope.when {
+            condition.hash(&mut hasher);
+        }
         let rows = spec.hook_points[point.0 as usize].rows;
-        Self { point, rows, action, positions, hash: hasher.finish() }
+        Self { point, rows, action, scope, hash: hasher.finish() }
     }
 
-    /// Whether there is something to do to rows at the positions of `chunk`, some of which have logits.
-    pub(super) fn touches(&self, chunk: &Range<usize>, has_logits: bool) -> bool {
-        (has_logits || self.rows == RowSet::Batch)
-            && self.positions.start < chunk.end
-            && chunk.start < self.positions.end
+    pub(super) fn condition(&self) -> Option<&Condition> {
+        self.scope.when.as_ref()
     }
 
-    /// Does it to those rows of `data`, each `width` wide, whose position it touches.
+    /// Whether the row at `position` is one that it touches, if its condition is met.
+    pub(super) fn selects(&self, position: usize, timeline: Timeline<'_>) -> bool {
+        self.scope.apply.touches(position, timeline)
+    }
+
+    /// Whether there may be something to do to rows at the positions of `chunk`, some of which have logits.
+    pub(super) fn touches(&self, chunk: &Range<usize>, timeline: Timeline<'_>, has_logits: bool) -> bool {
+        (has_logits || self.rows == RowSet::Batch) && self.scope.apply.runs(chunk.clone(), timeline).next().is_some()
+    }
+
+    /// Refuses rows that it was not made for.
+    pub(super) fn check_width(&self, width: usize) -> Result<(), PluginError> {
+        if self.action.width() == width {
+            return Ok(());
+        }
+        let message = format!("an activation {width} wide where the model promised {}", self.action.width());
+        Err(PluginError::new(ErrorKind::INTERNAL, message))
+    }
+
+    /// Does it to a row, and says how far that moved.
     ///
     /// # Errors
     ///
-    /// `INTERNAL` if it does not fit, as one made for another model, or if an SAE cannot be computed.
-    pub(super) fn apply(
-        &self,
-        positions: impl Iterator<Item = usize>,
-        data: &mut [f32],
-        width: usize,
-    ) -> Result<(), PluginError> {
-        if self.action.width() != width {
-            let message = format!("an activation {width} wide where the model promised {}", self.action.width());
-            return Err(PluginError::new(ErrorKind::INTERNAL, message));
-        }
-        let rows = data.chunks_exact_mut(width).zip(positions);
-        let mut touched = rows.filter(|(_, position)| self.positions.contains(position));
-        touched.try_for_each(|(row, _)| self.action.apply(row))
+    /// `INTERNAL` if an SAE cannot be computed.
+    pub(super) fn apply(&self, row: &mut [f32]) -> Result<f32, PluginError> {
+        self.action.apply(row)
     }
 
     /// Whether keys and values of positions before `end` depend on it. Where logits are computed it is too late for that.
-    pub(super) fn reaches_before(&self, end: usize) -> bool {
-        self.rows == RowSet::Batch && self.positions.start < end
+    pub(super) fn reaches_before(&self, end: usize, timeline: Timeline<'_>) -> bool {
+        self.touches(&(0..end), timeline, false)
     }
 
-    /// Hashes what it does to positions before `end`.
-    pub(super) fn hash_before(&self, end: usize, hasher: &mut impl Hasher) {
-        (self.hash, self.positions.start, self.positions.end.min(end)).hash(hasher);
+    /// Hashes what it does to these positions, if that is anything.
+    pub(super) fn hash_within(&self, positions: Range<usize>, timeline: Timeline<'_>, hasher: &mut impl Hasher) {
+        if self.rows == RowSet::Batch {
+            for run in self.scope.apply.runs(positions, timeline) {
+                (self.hash, run).hash(hasher);
+            }
+        }
     }
 
-    /// Whether it does the same as `other` to positions before `end`.
-    pub(super) fn agrees_before(&self, end: usize, other: &Self) -> bool {
-        (self.hash, self.point, self.positions.start) == (other.hash, other.point, other.positions.start)
-            && self.positions.end.min(end) == other.positions.end.min(end)
+    /// Whether it does the same as `other` to positions before `end` of the same tokens.
+    pub(super) fn agrees_before(&self, end: usize, own: Timeline<'_>, other: &Self, others: Timeline<'_>) -> bool {
+        (self.hash, self.point) == (other.hash, other.point)
+            && self.scope.apply.runs(0..end, own).eq(other.scope.apply.runs(0..end, others))
             && self.action.is(&other.action)
+            && self.scope.when == other.scope.when
     }
 }

@@ -30,6 +30,11 @@ impl Attached {
         Arc::ptr_eq(&self.sae, &other.sae) && self.site == other.site
     }
 
+    /// No other SAE has it while somebody keeps this one.
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.sae).addr()
+    }
+
     /// Measures a feature in one row.
     ///
     /// # Errors

@@ -67,7 +67,7 @@ impl Worker {
                 }
                 continue;
             }
-            self.running.push(Choice::first(*submission, &self.tokenizer));
+            self.running.push(Choice::first(*submission, &self.tokenizer, self.prefixes.block()));
         }
     }
 

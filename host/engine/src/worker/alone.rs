@@ -34,6 +34,8 @@ pub fn read_alone(model: &LoadedModel, prompt: &[u32], captures: &Captures) -> R
         let mut logits = vec![0.0; logit_rows.len() * spec.d_vocab as usize];
         let rows = Rows {
             request: &request,
+            part: 0,
+            pass: None,
             reading: Some(&mut reading),
             batch: 0..chunk.len(),
             logits: 0..logit_rows.len(),

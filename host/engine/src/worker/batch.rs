@@ -9,7 +9,10 @@ use super::{
     choice::{Choice, Lent},
     visitor::{Rows, Visitor},
 };
-use crate::captures;
+use crate::{
+    captures,
+    interventions::{Ledger, Pass, Timeline},
+};
 
 /// The rows of one step, put together choice by choice.
 pub(super) struct Batch<'a> {
@@ -37,6 +40,8 @@ pub(super) struct ChoiceLogits {
 pub(super) struct Computed {
     /// Of each choice, in the order in which they were added.
     pub(super) logits: Vec<ChoiceLogits>,
+    /// What interventions did to each choice of which there is something to tell, by the choice's place in the step.
+    pub(super) ledgers: Vec<(usize, Ledger)>,
     /// Time that interventions have taken.
     pub(super) editing: Duration,
 }
@@ -58,7 +63,7 @@ impl<'a> Batch<'a> {
 
     /// Adds the next `rows` rows of a choice.
     pub(super) fn add(&mut self, choice: &'a mut Choice, rows: usize) {
-        let Lent { request, tokens, computed, sequence, reading } = choice.lend();
+        let Lent { request, tokens, computed, reached, block, sequence, reading } = choice.lend();
         let (first, first_logits) = (self.tokens.len(), self.logit_rows.len());
         let chunk = computed..computed + rows;
         self.tokens.extend_from_slice(&tokens[chunk.clone()]);
@@ -77,10 +82,13 @@ impl<'a> Batch<'a> {
         self.logit_rows.extend(logit_positions.iter().map(|position| (first + position - chunk.start) as u32));
         let logits = first_logits..self.logit_rows.len();
         self.logits.push(ChoiceLogits { chunk: chunk.clone(), rows: logits.clone(), draws });
-        let edited = request.interventions.mark(&chunk, !logits.is_empty(), self.wanted);
+        let timeline = Timeline { tokens: &tokens[..chunk.end], prompt_len: request.prompt.len() };
+        let interventions = &request.interventions;
+        let edited = interventions.mark(&chunk, timeline, !logits.is_empty(), self.wanted);
         if reading.is_some() || edited {
-            let (batch, start) = (first..first + rows, chunk.start);
-            self.rows.push(Rows { request, reading, batch, logits, logit_positions, start });
+            let pass = edited.then(|| Pass::new(interventions, timeline, chunk.start, reached, block));
+            let (part, batch, start) = (self.logits.len() - 1, first..first + rows, chunk.start);
+            self.rows.push(Rows { request, part, pass, reading, batch, logits, logit_positions, start });
         }
     }
 
@@ -96,6 +104,8 @@ impl<'a> Batch<'a> {
         let mut visitor = Visitor { spec, rows, batch_rows, logit_rows: logit_count, editing: Duration::ZERO };
         let step = Step { tokens: &tokens, sequences: &sequences, logit_rows: &logit_rows, wanted };
         model.forward(&step, &mut visitor, logits)?;
-        Ok(Computed { logits: of_choices, editing: visitor.editing })
+        let ledger = |rows: Rows<'_>| Some((rows.part, rows.pass?.into_ledger()));
+        let ledgers = visitor.rows.into_iter().filter_map(ledger).collect();
+        Ok(Computed { logits: of_choices, ledgers, editing: visitor.editing })
     }
 }

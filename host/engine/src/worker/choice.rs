@@ -15,6 +15,7 @@ use super::Submission;
 use crate::{
     captures::Reading,
     event::Event,
+    interventions::Ledger,
     request::Request,
     requests::Ticket,
     sampling::{Sampler, TokenLogprob},
@@ -36,6 +37,10 @@ pub(super) struct Choice {
     reached: usize,
     /// Positions of the prompt that it did not have to compute when it began.
     cached: usize,
+    /// What its request's interventions did to it.
+    ledger: Ledger,
+    /// Positions to a block of that.
+    block: usize,
     /// Whether the last page may be shared with another choice, so that writing to it takes a new one.
     pub(super) shares_page: bool,
     /// What was read of the prompt so far. It comes and goes with the sequence, until it is sent.
@@ -63,6 +68,10 @@ pub(super) struct Lent<'a> {
     pub(super) request: &'a Request,
     pub(super) tokens: &'a [u32],
     pub(super) computed: usize,
+    /// Rows before this position were computed once already.
+    pub(super) reached: usize,
+    /// Positions to a block of its ledger.
+    pub(super) block: usize,
     pub(super) sequence: Option<&'a SequenceHandle>,
     pub(super) reading: Option<&'a mut Reading>,
 }
@@ -76,16 +85,17 @@ struct Shared {
 }
 
 impl Choice {
-    /// The first choice of a request. It computes the prompt for all of them.
-    pub(super) fn first(submission: Submission, tokenizer: &Tokenizer) -> Self {
+    /// The first choice of a request. It computes the prompt for all of them. What is done to it is counted by blocks of so
+    /// many positions.
+    pub(super) fn first(submission: Submission, tokenizer: &Tokenizer, block: usize) -> Self {
         let Submission { request, events, ticket } = submission;
         ticket.run();
         let siblings = request.choices.saturating_sub(1);
         let shared = Arc::new(Shared { request, events, ticket, begun: Instant::now() });
-        Self::new(shared, 0, siblings, tokenizer.clone())
+        Self::new(shared, 0, siblings, tokenizer.clone(), block)
     }
 
-    fn new(shared: Arc<Shared>, index: u32, siblings: u32, tokenizer: Tokenizer) -> Self {
+    fn new(shared: Arc<Shared>, index: u32, siblings: u32, tokenizer: Tokenizer, block: usize) -> Self {
         let request = &shared.request;
         let (stop, before) = (request.stop.clone(), if request.continues_text { &request.prompt[..] } else { &[] });
         Self {
@@ -95,6 +105,8 @@ impl Choice {
             expected: 0,
             reached: 0,
             cached: 0,
+            ledger: Ledger::default(),
+            block,
             shares_page: false,
             reading: None,
             // The first choice reads for all.
@@ -142,12 +154,19 @@ impl Choice {
         new
     }
 
+    /// Counts what interventions have done to positions that were computed for the first time.
+    pub(super) fn note(&mut self, ledger: Ledger) {
+        self.ledger.append(ledger);
+    }
+
     /// What a step needs of it.
     pub(super) fn lend(&mut self) -> Lent<'_> {
         Lent {
             request: &self.shared.request,
             tokens: &self.tokens,
             computed: self.computed,
+            reached: self.reached,
+            block: self.block,
             sequence: self.sequence.as_ref(),
             reading: self.reading.as_mut(),
         }
@@ -209,5 +228,5 @@ impl Choice {
 
 /// Events that one step can yield for a request of so many choices, besides a failure.
 pub(crate) fn events_per_step(choices: u32) -> usize {
-    1 + 3 * choices as usize
+    1 + 4 * choices as usize
 }

@@ -5,7 +5,7 @@ use std::{
 
 use millm_plugin_api::{PageUsage, loaded::SequenceHandle};
 
-use crate::interventions::Interventions;
+use crate::interventions::{Interventions, Ledger, Tally, Timeline};
 
 /// Blocks of fewer positions are not worth their bookkeeping.
 const LEAST_BLOCK: usize = 16;
@@ -13,8 +13,10 @@ const LEAST_BLOCK: usize = 16;
 /// What the keys and values of a sequence depend on, besides the model.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Origin<'a> {
-    pub(super) tokens: &'a [u32],
+    pub(super) timeline: Timeline<'a>,
     pub(super) interventions: &'a Interventions,
+    /// What these have done.
+    pub(super) ledger: &'a Ledger,
     /// Whether it was made for more than [`n_ctx_short`](millm_plugin_api::ModelSpec::n_ctx_short) positions.
     pub(super) long: bool,
 }
@@ -42,11 +44,24 @@ struct Entry {
     sequence: SequenceHandle,
     /// Whole blocks.
     tokens: Vec<u32>,
+    /// How many of them, or more than all, were a prompt.
+    prompt_len: usize,
     interventions: Interventions,
+    /// What these did, block by block.
+    tallies: Vec<Vec<Tally>>,
     long: bool,
     /// One per block.
     hashes: Vec<u64>,
     used: u64,
+}
+
+/// What a request need not compute.
+pub(super) struct Forked {
+    pub(super) sequence: SequenceHandle,
+    /// Positions that it has.
+    pub(super) len: usize,
+    /// What the request's interventions have done there.
+    pub(super) ledger: Ledger,
 }
 
 impl Prefixes {
@@ -69,12 +84,19 @@ impl Prefixes {
         self.entries.values().map(|entry| entry.tokens.len()).sum()
     }
 
-    /// A sequence with the longest kept beginning of `origin`, of at most `most` positions, and how many it has.
-    pub(super) fn fork(&mut self, origin: Origin<'_>, most: usize) -> Option<(SequenceHandle, usize)> {
-        let (id, len) = self.find(origin, &self.hashes(origin, most.min(origin.tokens.len())))?;
+    /// Positions per block, by which a ledger has to count.
+    pub(super) fn block(&self) -> usize {
+        self.block.unwrap_or(LEAST_BLOCK)
+    }
+
+    /// A sequence with the longest kept beginning of `origin`, of at most `most` positions.
+    pub(super) fn fork(&mut self, origin: Origin<'_>, most: usize) -> Option<Forked> {
+        let hashes = self.hashes(origin, most.min(origin.timeline.tokens.len()));
+        let (id, len) = self.find(origin, &hashes)?;
         self.touch(id);
-        match self.entries[&id].sequence.fork(len) {
-            Ok(sequence) => Some((sequence, len)),
+        let entry = &self.entries[&id];
+        match entry.sequence.fork(len) {
+            Ok(sequence) => Some(Forked { sequence, len, ledger: entry.ledger(origin, len, self.block()) }),
             Err(error) => {
                 tracing::debug!("a cached prefix cannot be used: {error}");
                 None
@@ -84,7 +106,7 @@ impl Prefixes {
 
     /// Keeps the whole blocks of `sequence`, unless they are kept already. It has computed `origin`.
     pub(super) fn keep(&mut self, origin: Origin<'_>, sequence: SequenceHandle) {
-        let hashes = self.hashes(origin, origin.tokens.len());
+        let hashes = self.hashes(origin, origin.timeline.tokens.len());
         let Some(block) = self.block.filter(|_| !hashes.is_empty()) else { return };
         let len = hashes.len() * block;
         if let Some((id, found)) = self.find(origin, &hashes) {
@@ -105,13 +127,16 @@ impl Prefixes {
             self.blocks.entry(*hash).or_default().push(id);
         }
         self.used.insert(id, id);
-        let (tokens, interventions) = (origin.tokens[..len].to_vec(), origin.interventions.clone());
-        self.entries.insert(id, Entry { sequence, tokens, interventions, long: origin.long, hashes, used: id });
+        let Origin { timeline: Timeline { tokens, prompt_len }, interventions, ledger, long } = origin;
+        let (tokens, interventions) = (tokens[..len].to_vec(), interventions.clone());
+        let tallies = ledger.blocks(hashes.len());
+        let entry = Entry { sequence, tokens, prompt_len, interventions, tallies, long, hashes, used: id };
+        self.entries.insert(id, entry);
     }
 
     /// [`keep`](Self::keep)s a copy of a sequence that goes on. It has computed `origin`, and maybe more.
     pub(super) fn keep_copy(&mut self, origin: Origin<'_>, sequence: &SequenceHandle) {
-        let hashes = self.hashes(origin, origin.tokens.len());
+        let hashes = self.hashes(origin, origin.timeline.tokens.len());
         let Some(block) = self.block.filter(|_| !hashes.is_empty()) else { return };
         match self.find(origin, &hashes) {
             Some((id, len)) if len == hashes.len() * block => self.touch(id),
@@ -134,6 +159,7 @@ impl Prefixes {
             return true;
         }
         entry.tokens.truncate(blocks * block);
+        entry.tallies.truncate(blocks);
         let gone = entry.hashes.split_off(blocks);
         self.unlist(id, &gone);
         true
@@ -181,11 +207,12 @@ impl Prefixes {
     fn hashes(&self, origin: Origin<'_>, most: usize) -> Vec<u64> {
         let Some(block) = self.block else { return Vec::new() };
         let mut chain = self.hasher.hash_one(origin.long);
-        let blocks = origin.tokens[..most].chunks_exact(block).enumerate();
+        let blocks = origin.timeline.tokens[..most].chunks_exact(block).enumerate();
         let link = |(index, tokens): (usize, &[u32])| {
             let mut hasher = self.hasher.build_hasher();
             (chain, tokens).hash(&mut hasher);
-            origin.interventions.hash_before((index + 1) * block, &mut hasher);
+            let positions = index * block..(index + 1) * block;
+            origin.interventions.hash_within(positions, origin.timeline, &mut hasher);
             chain = hasher.finish();
             chain
         };
@@ -208,8 +235,20 @@ impl Entry {
     /// Whether its first `len` positions are those of `origin`.
     fn begins_as(&self, origin: Origin<'_>, len: usize) -> bool {
         self.tokens.len() >= len
-            && self.tokens[..len] == origin.tokens[..len]
+            && self.tokens[..len] == origin.timeline.tokens[..len]
             && self.long == origin.long
-            && self.interventions.agree_before(len, origin.interventions)
+            && self.pairs(origin, len).is_some()
+    }
+
+    /// Which interventions of `origin` are which of its own, if those that reach the first `len` positions are the same.
+    fn pairs(&self, origin: Origin<'_>, len: usize) -> Option<Vec<(usize, usize)>> {
+        let own = Timeline { tokens: &self.tokens, prompt_len: self.prompt_len };
+        origin.interventions.pairs_before(len, origin.timeline, &self.interventions, own)
+    }
+
+    /// What the interventions of `origin` have done to its first `len` positions.
+    fn ledger(&self, origin: Origin<'_>, len: usize, block: usize) -> Ledger {
+        let pairs = self.pairs(origin, len).unwrap_or_default();
+        Ledger::of_blocks(&self.tallies[..len / block], &pairs, origin.interventions.len())
     }
 }

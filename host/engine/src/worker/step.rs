@@ -27,7 +27,7 @@ impl Worker {
         match self.forward(plan) {
             Ok(computed) => {
                 self.note_step(rows, since.elapsed(), computed.editing);
-                self.draw(plan, &computed);
+                self.draw(plan, computed);
                 self.pace.learn(rows, since.elapsed());
             }
             Err(error) => self.recover(plan, error),
@@ -50,7 +50,10 @@ impl Worker {
         batch.compute(&self.model, &mut self.logits)
     }
 
-    fn draw(&mut self, plan: &[Part], computed: &Computed) {
+    fn draw(&mut self, plan: &[Part], computed: Computed) {
+        for (part, ledger) in computed.ledgers {
+            self.running[plan[part].choice].note(ledger);
+        }
         let width = self.model.spec().d_vocab as usize;
         let mut logits = std::mem::take(&mut self.logits);
         let (mut siblings, mut over, mut failed) = (Vec::new(), Vec::new(), Vec::new());

@@ -9,6 +9,7 @@ use millm_plugin_api::{
 
 use crate::{
     captures::{LentRows, Reading},
+    interventions::Pass,
     request::Request,
 };
 
@@ -16,6 +17,10 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Rows<'a> {
     pub(super) request: &'a Request,
+    /// Which choice of the step it is.
+    pub(super) part: usize,
+    /// What is done to it. `None` if nothing is.
+    pub(super) pass: Option<Pass<'a>>,
     /// Where what it reads goes. `None` if it reads nothing, or has read everything.
     pub(super) reading: Option<&'a mut Reading>,
     /// Its rows of the batch.
@@ -29,11 +34,11 @@ pub(super) struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    fn edit(&self, point: HookId, rows: RowSet, data: &mut [f32], width: usize) -> Result<(), PluginError> {
-        let interventions = &self.request.interventions;
+    fn edit(&mut self, point: HookId, rows: RowSet, data: &mut [f32], width: usize) -> Result<(), PluginError> {
+        let Some(pass) = &mut self.pass else { return Ok(()) };
         match rows {
-            RowSet::Batch => interventions.apply(point, self.start..self.start + self.batch.len(), data, width),
-            RowSet::Logits => interventions.apply(point, self.logit_positions.iter().copied(), data, width),
+            RowSet::Batch => pass.visit(point, self.start..self.start + self.batch.len(), data, width),
+            RowSet::Logits => pass.visit(point, self.logit_positions.iter().copied(), data, width),
         }
     }
 }
@@ -72,8 +77,9 @@ impl HookVisitor for Visitor<'_> {
             rows.start * width..rows.end * width
         };
         let since = Instant::now();
-        for rows in self.rows.iter().filter(|rows| !rows.request.interventions.is_empty()) {
-            rows.edit(point, hook.rows, &mut data[own(rows)], width)?;
+        for rows in self.rows.iter_mut().filter(|rows| rows.pass.is_some()) {
+            let own = own(rows);
+            rows.edit(point, hook.rows, &mut data[own], width)?;
         }
         self.editing += since.elapsed();
         for rows in self.rows.iter_mut() {
@@ -134,7 +140,7 @@ fn misshapen(hook: &HookPointSpec, expected: &str, found: &[usize], first_row: u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Captures, Interventions, LogitLens};
+    use crate::{Captures, Interventions, LogitLens, interventions::Timeline};
 
     const WIDTH: usize = 2;
 
@@ -172,7 +178,9 @@ mod tests {
         activation: TensorMut<'_>,
     ) -> Result<(), PluginError> {
         let (reading, logit_positions) = (Some(reading), vec![1, 2]);
-        let rows = vec![Rows { request, reading, batch: 1..4, logits: 0..2, logit_positions, start: 0 }];
+        let timeline = Timeline { tokens: &request.prompt, prompt_len: 3 };
+        let pass = Some(Pass::new(&request.interventions, timeline, 0, 0, 16));
+        let rows = vec![Rows { request, part: 0, pass, reading, batch: 1..4, logits: 0..2, logit_positions, start: 0 }];
         Visitor { spec, rows, batch_rows: 4, logit_rows: 2, editing: Duration::ZERO }.visit(
             HookId(point),
             first_row,

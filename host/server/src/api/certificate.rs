@@ -40,9 +40,14 @@ pub(crate) struct ModelCertificate {
     responses((status = 200, body = Success<ModelCertificate>, description = "The certificate")),
 )]
 pub(crate) async fn show(Loaded(model): Loaded) -> Result<Json<Success<ModelCertificate>>, ApiError> {
-    let certified = Arc::clone(&model);
-    let certificate = model.certificate.get(move || certify(&certified)).await?;
+    let certificate = certificate(&model).await?;
     Ok(success(ModelCertificate { model: model.id.clone(), certificate }))
+}
+
+/// The certificate of the model, made now if nobody has asked before.
+pub(super) async fn certificate(model: &Arc<Model>) -> Result<Arc<Certificate>, ApiError> {
+    let certified = Arc::clone(model);
+    model.certificate.get(move || certify(&certified)).await
 }
 
 fn certify(model: &Model) -> Result<Certificate, ApiError> {

@@ -10,7 +10,6 @@ use tokio::sync::mpsc::Receiver;
 
 use super::{
     answer::members,
-    selector::Selector,
     source::{Source, Tokens},
 };
 use crate::{
@@ -23,6 +22,7 @@ use crate::{
         generation::failed,
         steering::{Steering, SteeringHeaders},
     },
+    selector::Selector,
 };
 
 /// What both endpoints are asked in the same words, as far as it can be told without tokens.
@@ -31,7 +31,7 @@ pub(crate) struct Asked {
     pub(crate) model: Arc<Model>,
     source: Source,
     selector: Selector,
-    interventions: Interventions,
+    steering: Steering,
 }
 
 /// The prompts to read.
@@ -98,20 +98,22 @@ impl Asked {
         Ok(Self {
             source: Source::read(fields)?,
             selector: Selector::read(fields, "positions")?,
-            interventions: Steering::read(fields, &named, &SteeringHeaders::default())?.interventions,
+            steering: Steering::read(fields, &named, &SteeringHeaders::default())?,
             model: named.model,
         })
     }
 
     /// Makes tokens, for as long as the prompts are large.
     pub(crate) fn tokenize(self) -> Result<Reading, ApiError> {
-        let Self { model, source, selector, interventions } = self;
+        let Self { model, source, selector, steering } = self;
         let (param, many) = (source.key, source.many);
         let item = |Tokens { path, ids }: Tokens| {
             let positions = selector.positions(&ids, &path)?;
+            steering.check(&ids, &path)?;
             Ok(Item { token_ids: ids, positions })
         };
         let items = source.into_tokens(&model)?.into_iter().map(item).collect::<Result<_, ApiError>>()?;
+        let interventions = steering.interventions;
         Ok(Reading { items, many, param, interventions, model })
     }
 }
@@ -152,7 +154,7 @@ pub(crate) async fn captured(mut events: Receiver<Event>, steered: bool, looks: 
         match event {
             Event::Captured(captured) => found = Some(captured),
             Event::Failed(error) => return Err(why(&error, steered, looks)),
-            Event::Text { .. } => {}
+            Event::Text { .. } | Event::Steered { .. } => {}
             Event::Finished { .. } => {
                 return found.ok_or_else(|| {
                     tracing::error!("the engine finished a reading without what was read");

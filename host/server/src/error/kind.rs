@@ -28,21 +28,22 @@ pub(super) struct Row {
 }
 
 /// Operations that make a model say something.
-const GENERATE: &[&str] = &["createChatCompletion", "createCompletion", "createResponse"];
+const GENERATE: &[&str] = &["createChatCompletion", "createCompletion", "createResponse", "replay"];
 /// Those of them that may tell of their prompts.
-const TELL: &[&str] = &["createChatCompletion", "createCompletion"];
+const TELL: &[&str] = &["createChatCompletion", "createCompletion", "replay"];
 /// Those of them that read a chat.
-const CHAT: &[&str] = &["createChatCompletion", "createResponse"];
+const CHAT: &[&str] = &["createChatCompletion", "createResponse", "replay"];
 /// Those about tokens and texts; then those of them that take a body, and that read a chat.
 const TOKENS: &[&str] = &["tokenize", "detokenize", "applyTemplate", "getTokenizerInfo"];
 const TOKENS_OF: &[&str] = &["tokenize", "detokenize", "applyTemplate"];
 const TEMPLATE: &[&str] = &["tokenize", "applyTemplate"];
 /// Those that read a model from within.
-const READ: &[&str] = &["capture", "logitLens", "createEmbedding"];
+const READ: &[&str] = &["capture", "logitLens", "createEmbedding", "encodeSae"];
 /// Those of them that read chats, too, and at chosen positions.
-const READ_AT: &[&str] = &["capture", "logitLens"];
+const READ_AT: &[&str] = &["capture", "logitLens", "encodeSae"];
 /// Those of the management that take a body.
-const TOLD: &[&str] = &["createModel", "changeModel", "loadModel", "unloadModel", "trustPlugin"];
+const TOLD: &[&str] =
+    &["createModel", "changeModel", "loadModel", "unloadModel", "trustPlugin", "createSae", "attachSae"];
 /// Those of the router that take a body; then all that change something.
 const ROUTER: &[&str] = &["loadRouterModel", "unloadRouterModel"];
 const ROUTED: &[&str] = &["loadRouterModel", "unloadRouterModel", "removeRouterModel"];
@@ -61,6 +62,8 @@ const MODEL: &[&str] = &[
 const INSIDE: &[&str] = &["getCertificate", "listHookPoints"];
 /// Those about one plugin that may be refused.
 const ADMIT: &[&str] = &["enablePlugin", "reloadPlugin", "trustPlugin"];
+/// Those about one SAE.
+const SAE: &[&str] = &["getSae", "removeSae", "attachSae", "detachSae", "listSaeFeatures"];
 /// Those that store something.
 const CHANGE: &[&str] = &[
     "createModel",
@@ -73,6 +76,10 @@ const CHANGE: &[&str] = &[
     "enablePlugin",
     "disablePlugin",
     "trustPlugin",
+    "createSae",
+    "removeSae",
+    "attachSae",
+    "detachSae",
 ];
 /// Those that only read what is stored.
 const LOOK: &[&str] = &["listOperations", "getOperation", "cancelOperation", "rescanPlugins", "reloadPlugin"];
@@ -123,19 +130,19 @@ kinds! {
     RequestTooLarge: refused(S::PAYLOAD_TOO_LARGE, "request_too_large", &[TOLD, GENERATE, READ, TOKENS_OF, ROUTER]);
     BodyTimeout: refused(S::REQUEST_TIMEOUT, "body_timeout", &[TOLD, GENERATE, READ, TOKENS_OF, ROUTER]);
     // Single parameters.
-    MissingParameter: bad("missing_required_parameter", &[&["createModel", "changeModel", "trustPlugin"], GENERATE, READ, TOKENS, ROUTED]);
-    UnknownParameter: bad("unknown_parameter", &[TOLD, &["listOperations", "getOperation"], GENERATE, READ, TOKENS, &["removeRouterModel"]]);
+    MissingParameter: bad("missing_required_parameter", &[&["createModel", "changeModel", "trustPlugin"], GENERATE, READ, TOKENS, ROUTED, &["createSae", "attachSae"]]);
+    UnknownParameter: bad("unknown_parameter", &[TOLD, &["listOperations", "getOperation"], GENERATE, READ, TOKENS, &["removeRouterModel"], &["listSaeFeatures"]]);
     UnsupportedParameter: bad("unsupported_parameter", &[GENERATE]);
-    UnsupportedValue: bad("unsupported_value", &[&["createModel"], GENERATE, READ, TEMPLATE]);
+    UnsupportedValue: bad("unsupported_value", &[&["createModel"], GENERATE, READ, TEMPLATE, &["createSae"]]);
     InvalidType: bad("invalid_type", &[TOLD, GENERATE, READ, TOKENS_OF, ROUTER]);
     InvalidValue: bad(
         "invalid_value",
-        &[&["createModel", "changeModel", "loadModel", "unloadModel", "listOperations", "getOperation"], GENERATE, READ, TOKENS_OF]
+        &[&["createModel", "changeModel", "loadModel", "unloadModel", "listOperations", "getOperation"], GENERATE, READ, TOKENS_OF, &["createSae", "attachSae", "listSaeFeatures"]]
     );
     DecimalAboveMax: bad("decimal_above_max_value", &[&["unloadModel"], GENERATE]);
     DecimalBelowMin: bad("decimal_below_min_value", &[&["unloadModel"], GENERATE]);
-    IntegerAboveMax: bad("integer_above_max_value", &[GENERATE, &["logitLens"]]);
-    IntegerBelowMin: bad("integer_below_min_value", &[GENERATE, &["logitLens", "createEmbedding"]]);
+    IntegerAboveMax: bad("integer_above_max_value", &[GENERATE, &["logitLens"], &["encodeSae"]]);
+    IntegerBelowMin: bad("integer_below_min_value", &[GENERATE, &["logitLens", "createEmbedding"], &["encodeSae"]]);
     EmptyArray: bad("empty_array", &[GENERATE, READ, TEMPLATE]);
     ArrayTooLong: bad("array_above_max_length", &[GENERATE, READ]);
     StringTooLong: bad("string_above_max_length", &[GENERATE]);
@@ -149,8 +156,8 @@ kinds! {
     InvalidGrammar: bad("invalid_grammar", &[GENERATE]);
     GrammarExhausted: bad("grammar_exhausted", &[GENERATE]);
     // Steering.
-    UnknownHookPoint: bad("unknown_hook_point", &[GENERATE, READ]);
-    AbsentHookPoint: bad("absent_hook_point", &[GENERATE, READ]);
+    UnknownHookPoint: bad("unknown_hook_point", &[GENERATE, READ, &["attachSae"]]);
+    AbsentHookPoint: bad("absent_hook_point", &[GENERATE, READ, &["attachSae"]]);
     ReadOnlyHookPoint: bad("read_only_hook_point", &[GENERATE, READ]);
     ProfileNotFound: refused(S::NOT_FOUND, "profile_not_found", &[GENERATE, READ]);
     UnknownVector: bad("unknown_vector", &[GENERATE, READ]);
@@ -158,51 +165,60 @@ kinds! {
     InvalidVectorLength: bad("invalid_vector_length", &[GENERATE, READ]);
     SteeringNotFinite: bad("steering_not_finite", &[GENERATE, &["logitLens", "createEmbedding"]]);
     // Reading activations.
-    InvalidSelector: bad("invalid_selector", &[READ_AT]);
+    InvalidSelector: bad("invalid_selector", &[READ, GENERATE]);
     NoLogitLens: bad("no_logit_lens", &[&["logitLens"]]);
     CaptureTooLarge: refused(S::PAYLOAD_TOO_LARGE, "capture_too_large", &[TELL, READ]);
     LensTooLarge: refused(S::PAYLOAD_TOO_LARGE, "lens_too_large", &[&["logitLens"]]);
     // Who and where. Any operation with a key can answer the first, any that changes something the second.
     InvalidApiKey: refused(S::UNAUTHORIZED, "invalid_api_key", &[]);
     ForeignOrigin: refused(S::FORBIDDEN, "foreign_origin", &[]);
-    ModelNotFound: refused(S::NOT_FOUND, "model_not_found", &[MODEL, INSIDE, GENERATE, READ, TOKENS, ROUTED]);
+    ModelNotFound: refused(S::NOT_FOUND, "model_not_found", &[MODEL, INSIDE, GENERATE, READ, TOKENS, ROUTED, &["attachSae"]]);
     OperationNotFound: refused(S::NOT_FOUND, "operation_not_found", &[&["getOperation", "cancelOperation"]]);
+    SaeNotFound: refused(S::NOT_FOUND, "sae_not_found", &[SAE, GENERATE, READ]);
     PluginNotFound: refused(S::NOT_FOUND, "plugin_not_found", &[&["getPlugin", "disablePlugin"], ADMIT]);
     RequestNotFound: refused(S::NOT_FOUND, "request_not_found", &[&["cancelRequest"]]);
     // Of what is no operation.
     UnknownUrl: refused(S::NOT_FOUND, "unknown_url", &[]);
     MethodNotSupported: refused(S::METHOD_NOT_ALLOWED, "method_not_supported", &[]);
     // Models and plugins as the host manages them.
-    InvalidLocalPath: bad("invalid_local_path", &[&["createModel"]]);
+    InvalidLocalPath: bad("invalid_local_path", &[&["createModel"], &["createSae"]]);
     ModelAlreadyExists: refused(S::CONFLICT, "model_already_exists", &[&["createModel"]]);
     ModelAlreadyLoaded: bad("model_already_loaded", &[&["loadModel"]]);
     ModelNotLoaded: bad("model_not_loaded", &[&["unloadModel", "lockModel"], INSIDE, &["unloadRouterModel"]]);
-    ModelBusy: refused(S::CONFLICT, "model_busy", &[&["removeModel", "loadModel", "unloadModel"], GENERATE, READ, TOKENS, ROUTED]);
+    ModelBusy: refused(S::CONFLICT, "model_busy", &[&["removeModel", "loadModel", "unloadModel"], GENERATE, READ, TOKENS, ROUTED, &["attachSae"]]);
     ModelLocked: refused(S::CONFLICT, "model_locked", &[&["removeModel", "unloadModel"], &["unloadRouterModel", "removeRouterModel"]]);
     // Told of an operation and of its model.
     ModelLoadFailed: failed(S::INTERNAL_SERVER_ERROR, "model_load_failed", Retry::Never, &[]);
     InsufficientMemory:
-        failed(S::INSUFFICIENT_STORAGE, "insufficient_memory", Retry::Never, &[&["loadModel"], GENERATE, READ, TOKENS, &["loadRouterModel"]]);
+        failed(S::INSUFFICIENT_STORAGE, "insufficient_memory", Retry::Never, &[&["loadModel"], GENERATE, READ, TOKENS, &["loadRouterModel"], &["attachSae"]]);
     OperationNotCancellable: refused(S::CONFLICT, "operation_not_cancellable", &[&["cancelOperation"]]);
     // How an operation's work ends; its status says it.
     OperationCancelled: failed(S::SERVICE_UNAVAILABLE, "operation_cancelled", Retry::Never, &[]);
     PluginRefused: refused(S::CONFLICT, "plugin_refused", &[ADMIT]);
     PluginChanged: refused(S::CONFLICT, "plugin_changed", &[&["trustPlugin"]]);
+    // SAEs.
+    InvalidSae: bad("invalid_sae", &[&["createSae", "attachSae"], GENERATE, READ]);
+    SaeMismatch: bad("sae_mismatch", &[&["attachSae"]]);
+    SaeAlreadyExists: refused(S::CONFLICT, "sae_already_exists", &[&["createSae"]]);
+    SaeInUse: refused(S::CONFLICT, "sae_in_use", &[&["removeSae"]]);
+    SaeNotAttached: bad("sae_not_attached", &[&["detachSae", "listSaeFeatures"], GENERATE, READ]);
+    FeatureOutOfRange: bad("feature_out_of_range", &[GENERATE, READ]);
+    UnknownMaxActivation: bad("unknown_max_activation", &[GENERATE, READ]);
     // The host.
-    Starting: failed(S::SERVICE_UNAVAILABLE, "model_loading", Retry::After(1), &[GENERATE, READ, TOKENS]);
+    Starting: failed(S::SERVICE_UNAVAILABLE, "model_loading", Retry::After(1), &[GENERATE, READ, TOKENS, &["attachSae"]]);
     ModelUnavailable:
-        row(S::BAD_REQUEST, "invalid_request_error", Some("model_not_loaded"), Retry::Never, &[GENERATE, READ, TOKENS]);
+        row(S::BAD_REQUEST, "invalid_request_error", Some("model_not_loaded"), Retry::Never, &[GENERATE, READ, TOKENS, &["attachSae"]]);
     StoreUnavailable: failed(S::SERVICE_UNAVAILABLE, "store_unavailable", Retry::After(1), &[CHANGE, LOOK, GENERATE, READ, TOKENS, ROUTED]);
     StoreFull: failed(S::INSUFFICIENT_STORAGE, "store_full", Retry::Never, &[CHANGE, GENERATE, READ, TOKENS, ROUTED]);
-    QueueFull: busy("queue_full", &[GENERATE, READ, &["getCertificate"]]);
+    QueueFull: busy("queue_full", &[GENERATE, READ, &["getCertificate"], &["getCapabilities"]]);
     CapturesBusy: busy("captures_busy", &[TELL, READ]);
     // Told to whoever waits for what somebody has cancelled.
     RequestCancelled: failed(S::SERVICE_UNAVAILABLE, "request_cancelled", Retry::Never, &[GENERATE, READ]);
     RequestTimeout: failed(S::GATEWAY_TIMEOUT, "request_timeout", Retry::Never, &[GENERATE, READ]);
     Stopping:
-        failed(S::SERVICE_UNAVAILABLE, "model_unloading", Retry::After(5), &[GENERATE, READ, TOKENS, &["getCertificate"]]);
+        failed(S::SERVICE_UNAVAILABLE, "model_unloading", Retry::After(5), &[GENERATE, READ, TOKENS, &["getCertificate"], &["attachSae", "getCapabilities"]]);
     ModelFailed:
-        failed(S::INTERNAL_SERVER_ERROR, "model_failed", Retry::Never, &[GENERATE, READ, &["getCertificate"]]);
+        failed(S::INTERNAL_SERVER_ERROR, "model_failed", Retry::Never, &[GENERATE, READ, &["getCertificate"], &["attachSae", "getCapabilities"]]);
     // A bug, which any operation may have.
     Internal: failed(S::INTERNAL_SERVER_ERROR, "internal_error", Retry::Never, &[]);
 }

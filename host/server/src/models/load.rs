@@ -10,10 +10,10 @@ use tokio::{select, task::spawn_blocking, time::sleep};
 use super::{
     Located, Model, ModelView, Models,
     entry::{Entry, ModelStatus, Phase, Running},
-    memory,
 };
 use crate::{
     error::{ApiError, Kind},
+    free_memory::available,
     operations::{Operation, Target, Work},
     services::Watch,
     whole::whole,
@@ -102,7 +102,11 @@ impl Models {
         let located = Located { id: id.to_owned(), folder: folder.ok_or_else(ApiError::internal)? };
         tracing::info!(model = id, folder = %located.folder.display(), "loading model");
         let (models, watch) = (self.clone(), Arc::clone(work));
-        let load = spawn_blocking(move || Model::load(located, &models.shared.loading, watch));
+        let load = spawn_blocking(move || {
+            let loaded = Model::load(located, &models.shared.loading, watch)?;
+            models.shared.saes.adopt(&loaded.0.base(), &loaded.0.folder);
+            anyhow::Ok(loaded)
+        });
         let loaded = load.await.map_err(|_| ApiError::internal())?;
         let (model, thread) = loaded.map_err(|error| match work.check() {
             Err(cancelled) => cancelled,
@@ -149,7 +153,7 @@ impl Models {
             entries.iter().filter(|entry| counts(entry)).map(|entry| entry.estimate.total_bytes).sum::<u64>()
         };
         // What is loaded has its memory from the system already, what is being loaded will take it.
-        let of_system = memory::available().saturating_sub(sum(|entry| matches!(entry.phase, Phase::Loading)));
+        let of_system = available().saturating_sub(sum(|entry| matches!(entry.phase, Phase::Loading)));
         let taken = sum(|entry| matches!(entry.phase, Phase::Loading | Phase::Loaded(_) | Phase::Unloading(_)));
         let of_limit = self.shared.limits.memory.map_or(u64::MAX, |limit| limit.saturating_sub(taken));
         let available = of_system.min(of_limit);

@@ -1,11 +1,11 @@
 //! A folder that is to be known as a model: what it may be called, and whether there is a model in it.
 
-use std::{
-    fs,
-    path::{Component, Path, PathBuf, absolute},
-};
+use std::path::PathBuf;
 
-use crate::error::{ApiError, Kind};
+use crate::{
+    error::{ApiError, Kind},
+    local_folder::{local_folder, refused},
+};
 
 /// A folder to make known as a model.
 #[derive(Clone, Debug)]
@@ -18,11 +18,9 @@ pub(crate) struct NewLocalModel {
 
 /// Longer ids are a mistake, and too long for file names made of them.
 const MAX_ID: usize = 255;
-/// What the store takes.
-const MAX_PATH: usize = 2000;
 
-/// Refuses what cannot name a model.
-pub(super) fn check_id(id: &str) -> Result<(), ApiError> {
+/// Refuses what cannot name a model, or an SAE.
+pub(crate) fn check_id(id: &str) -> Result<(), ApiError> {
     let problem = match id {
         "" => "it is empty",
         "." | ".." => "clients take it for a folder in a URL",
@@ -33,39 +31,22 @@ pub(super) fn check_id(id: &str) -> Result<(), ApiError> {
         _ => return Ok(()),
     };
     let shown: String = id.chars().take(100).collect();
-    Err(ApiError::at(Kind::InvalidValue, "id", format!("Invalid 'id': '{shown}' cannot name a model: {problem}.")))
+    Err(ApiError::at(Kind::InvalidValue, "id", format!("Invalid 'id': '{shown}' cannot be a name: {problem}.")))
 }
 
 /// The folder at `path`, if a model can be in it.
-pub(super) fn local_folder(path: &str) -> Result<PathBuf, ApiError> {
-    let shown: String = path.chars().take(200).collect();
-    let refuse = |why: &str| {
-        let message = format!("Invalid 'local_path': '{shown}' {why}.");
-        Err(ApiError::at(Kind::InvalidLocalPath, "local_path", message))
-    };
-    if path.len() > MAX_PATH {
-        return refuse("is longer than 2000 bytes");
-    }
-    if !Path::new(path).is_absolute() || path.contains('\0') {
-        return refuse("is not an absolute path");
-    }
-    let Ok(folder) = absolute(path) else { return refuse("is not a path") };
-    if folder.components().any(|part| part == Component::ParentDir) || folder.file_name().is_none() {
-        return refuse("has to name the folder itself, without '..'");
-    }
-    match fs::metadata(&folder) {
-        Ok(metadata) if metadata.is_dir() => {}
-        Ok(_) => return refuse("is not a folder"),
-        Err(error) => return refuse(&format!("cannot be opened: {error}")),
-    }
+pub(super) fn local_model(path: &str) -> Result<PathBuf, ApiError> {
+    let folder = local_folder("local_path", path)?;
     match millm_loader::model_type::read(&folder) {
         Ok(_) => Ok(folder),
-        Err(error) => refuse(&format!("holds no model: {error}")),
+        Err(error) => Err(refused("local_path", path, &format!("holds no model: {error}"))),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -86,7 +67,7 @@ mod tests {
         fs::create_dir(path("empty")).unwrap();
         fs::create_dir(path("model")).unwrap();
         fs::write(path("model/config.json"), "{\"model_type\": \"llama\"}").unwrap();
-        assert!(local_folder(&path("model")).is_ok());
+        assert!(local_model(&path("model")).is_ok());
         for (wrong, mention) in [
             ("relative".to_owned(), "absolute"),
             (String::new(), "absolute"),
@@ -99,7 +80,7 @@ mod tests {
             (format!("/{}", "a".repeat(5000)), "longer"),
             ("/a\0b".into(), "absolute"),
         ] {
-            let error = local_folder(&wrong).unwrap_err();
+            let error = local_model(&wrong).unwrap_err();
             assert_eq!(error.kind, Kind::InvalidLocalPath);
             assert!(error.message.contains(mention) && error.message.len() < 600, "{}", error.message);
         }

@@ -4,7 +4,6 @@ use std::{fs, path::Path};
 
 use serde::Serialize;
 use serde_json::Value;
-use sysinfo::{MemoryRefreshKind, System};
 use utoipa::ToSchema;
 
 /// Bytes that a model takes once it is loaded and busy.
@@ -79,17 +78,6 @@ fn sequence_bytes(config: &Value) -> Option<u64> {
     [layers, kv_heads, d_head, n_ctx, size_of::<f32>() as u64].into_iter().try_fold(2_u64, u64::checked_mul)
 }
 
-/// Bytes that the system could give now without swapping, within what this process is allowed. Where the system does
-/// not say, there is no limit to hold a model against.
-pub(crate) fn available() -> u64 {
-    let Ok(mut system) = System::new() else {
-        return u64::MAX;
-    };
-    system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
-    let limit = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
-    system.available_memory().min(limit)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -126,10 +114,5 @@ mod tests {
         fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
         assert_eq!(Estimate::of(folder.path(), LIMITS).kv_cache_bytes, 4 * 2 * 2 * 64 * 100 * 4);
         assert_eq!(n_ctx_train(folder.path()), Some(100));
-    }
-
-    #[test]
-    fn the_system_has_memory() {
-        assert!(available() > 1 << 20);
     }
 }

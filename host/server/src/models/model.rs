@@ -16,6 +16,7 @@ use millm_text::{ModelText, Tokenizer};
 use super::{Located, Vectors, fingerprint, memory};
 use crate::{
     certificate::Kept,
+    saes::Base,
     services::{PluginServices, Watch},
 };
 
@@ -79,6 +80,11 @@ impl Model {
         let certificate = Kept::default();
         let model = Self { id, folder, engine, text, vectors, system_fingerprint, n_ctx_train, certificate, plugin };
         Ok((model, thread))
+    }
+
+    /// What attaching an SAE takes of it.
+    pub(crate) fn base(&self) -> Base {
+        Base { id: self.id.clone(), engine: self.engine.clone(), tokenizer: self.text.tokenizer.clone() }
     }
 
     /// The fingerprint of answers to prompts, which begin as `prepend_bos` says. In a chat the template says it.

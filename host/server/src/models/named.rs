@@ -5,7 +5,10 @@ use std::sync::Arc;
 use millm_store::PrependBos;
 
 use super::{Model, ModelView, Models, entry::Entry, ids};
-use crate::error::{ApiError, Kind};
+use crate::{
+    error::{ApiError, Kind},
+    saes::SaesOf,
+};
 
 /// The model that a request names.
 #[derive(Clone, Debug)]
@@ -15,6 +18,8 @@ pub(crate) struct Named {
     pub(crate) profile: Option<String>,
     /// When its prompts begin with its BOS token.
     pub(crate) prepend_bos: PrependBos,
+    /// The SAEs that it can be steered by.
+    pub(crate) saes: SaesOf,
 }
 
 impl Named {
@@ -22,7 +27,8 @@ impl Named {
         let entries = models.entries();
         let entry = entries.iter().find(|entry| entry.id == model.id);
         let prepend_bos = entry.map_or_else(PrependBos::default, |entry| entry.prepend_bos);
-        Self { model, profile, prepend_bos }
+        let saes = models.shared.saes.of(&model.id);
+        Self { model, profile, prepend_bos, saes }
     }
 }
 

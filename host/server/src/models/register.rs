@@ -8,7 +8,7 @@ use millm_store::{Actor, Change, ModelSource, NewModel, PrependBos, StoreError};
 use super::{
     Estimate, Located, ModelView, Models, NewLocalModel,
     entry::{Entry, ModelStatus},
-    local::{check_id, local_folder},
+    local::{check_id, local_model},
 };
 use crate::{
     blocking::blocking,
@@ -31,7 +31,7 @@ impl Models {
         let NewLocalModel { local_path, id } = new;
         let kv = self.shared.limits.kv;
         // Nobody knows how long a disk takes.
-        let look = move || local_folder(&local_path).map(|folder| (Estimate::of(&folder, kv), folder));
+        let look = move || local_model(&local_path).map(|folder| (Estimate::of(&folder, kv), folder));
         let (estimate, folder) = blocking(look).await?;
         let id = match id {
             Some(id) => id,

@@ -4,7 +4,10 @@ mod chunks;
 mod message;
 mod whole;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    collections::BTreeMap,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use millm_engine::TokenLogprob;
 use millm_text::Tokenizer;
@@ -14,6 +17,7 @@ use super::{
     endpoint::Endpoint,
     logprobs::{Arrays, Logprobs},
     objects::{Head, Usage},
+    receipt::{Draft, Steered},
     speech::Speech,
 };
 use crate::{http::unique_id, models::Model};
@@ -28,6 +32,10 @@ pub(crate) struct Answer {
     arrays: Vec<Arrays>,
     /// One for each choice of a chat.
     messages: Vec<Message>,
+    /// What was done to those choices of a stream that are about to finish, or have.
+    steered: BTreeMap<u32, Steered>,
+    /// How many choices of a stream have not finished.
+    unfinished: u32,
 }
 
 /// What a call wants its answer to be like.
@@ -50,6 +58,8 @@ pub(crate) struct Form {
     pub(crate) usage_in_chunks: bool,
     /// How it is steered, in words, if that is to be told.
     pub(crate) status: Option<String>,
+    /// Of one that is steered.
+    pub(crate) receipt: Option<Draft>,
 }
 
 /// What an answer says of a prompt.
@@ -101,7 +111,8 @@ impl Answer {
             Endpoint::Chat => vec![Message::new(form.speech.clone()); form.all_choices() as usize],
             Endpoint::Completions => Vec::new(),
         };
-        Self { head, form, tokenizer, arrays, messages }
+        let unfinished = form.all_choices();
+        Self { head, form, tokenizer, arrays, messages, steered: BTreeMap::new(), unfinished }
     }
 
     /// The same with what was told of reasoning.
@@ -156,6 +167,7 @@ pub(super) mod tests {
             choices: 2,
             usage_in_chunks,
             status: None,
+            receipt: None,
         };
         let head = Head { id, object, created: 7, model, system_fingerprint, service_tier: None };
         Answer::begin(head, form, tokenizer)

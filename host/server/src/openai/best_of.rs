@@ -67,6 +67,7 @@ mod tests {
     #[test]
     fn the_most_probable_per_token_are_the_best() {
         let choice = |text: &str, logprobs: &[f32]| Choice {
+            steered: None,
             text: text.into(),
             pieces: Vec::new(),
             reason: FinishReason::Stop,

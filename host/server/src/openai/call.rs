@@ -13,6 +13,7 @@ use axum::{
 };
 use millm_engine::Request;
 use millm_store::PrependBos;
+use serde_json::Value;
 
 use self::room::room;
 pub(crate) use self::{refused::refused, remarks::Remarks};
@@ -25,6 +26,7 @@ use super::{
     logprobs::Logprobs,
     output::{Delivery, Output},
     prompt::Given,
+    receipt::{Draft, Receipt, request_sha256},
     sampling::SamplingFields,
     steering::{Steering, SteeringHeaders},
     stream::{self as events, Framing, KEEP_ALIVE},
@@ -65,6 +67,8 @@ struct Common {
     computed: u32,
     logprobs: Logprobs,
     steering: Steering,
+    /// Of the body.
+    sha256: String,
     asked: Option<Asked>,
 }
 
@@ -101,6 +105,10 @@ const LOGPROB_BYTES: usize = 128;
 
 impl Common {
     fn read(fields: &mut Fields, sources: Sources<'_>, endpoint: Endpoint) -> Result<Self, ApiError> {
+        let may_steer = fields.has("steering") || fields.has("profile") || sources.headers.profile.is_some();
+        // One that is named in the id of the model counts, too.
+        let may_steer = may_steer || fields.peek("model").and_then(Value::as_str).is_some_and(|id| id.contains('@'));
+        let sha256 = if may_steer { request_sha256(fields) } else { String::new() };
         let id = fields.string("model")?;
         let id = fields.require("model", id)?;
         let named = sources.models.named(&id)?;
@@ -123,6 +131,7 @@ impl Common {
             cache_prompt: fields.bool("cache_prompt")?.unwrap_or(true),
             steering: Steering::read(fields, &named, sources.headers)?,
             asked: structured::read(fields)?,
+            sha256,
             output,
             computed,
             logprobs,
@@ -151,6 +160,7 @@ impl Common {
             computed,
             logprobs,
             steering,
+            sha256,
             asked,
         } = self;
         let n_ctx = model.engine.n_ctx();
@@ -161,6 +171,7 @@ impl Common {
         let grammar = structured::compile(asked.as_ref(), &speech, &model.text.grammars)?;
         let shown_tokens = speech.special_markers(&model.text.tokenizer);
         for Given { tokens, text, hidden, .. } in prompts {
+            steering.check(&tokens, endpoint.prompt_param())?;
             let shown = &tokens[hidden..];
             let max_tokens = room(endpoint, n_ctx, tokens.len(), output.max_tokens)?;
             if sampling.min_tokens() > max_tokens {
@@ -201,11 +212,14 @@ impl Common {
         let reservation = (told > 0).then(|| memory.reserve(told as u64)).transpose()?;
         let (delivery, choices) = (output.delivery, output.choices);
         let usage_in_chunks = delivery == Delivery::Stream { include_usage: true };
-        let status = Some(steering.status).filter(|status| output.tells_steering && !status.is_empty());
+        let status = Some(steering.status.clone()).filter(|status| output.tells_steering && !status.is_empty());
         let system_fingerprint = match endpoint {
             Endpoint::Chat => model.system_fingerprint.clone(),
             Endpoint::Completions => model.fingerprint_of_prompts(prepend_bos),
         };
+        let profile = steering.profile.clone();
+        let receipt = Draft::new(endpoint.path(), sha256, &model, &system_fingerprint, steering, output.choices);
+        let receipt = receipt.map(|draft| draft.seeded(requests.iter().map(|found| found.sampling.seed).collect()));
         let form = Form {
             model: id,
             system_fingerprint,
@@ -217,8 +231,9 @@ impl Common {
             choices,
             usage_in_chunks,
             status,
+            receipt,
         };
-        let remarks = Remarks { profile: steering.profile, ignored };
+        let remarks = Remarks { profile, ignored };
         Ok(Call { model, requests, computed, form, delivery, remarks, reservation })
     }
 }
@@ -256,6 +271,38 @@ impl Call {
     /// With what its answer says of the tier that it is served in.
     pub(crate) fn in_tier(self, service_tier: Option<&'static str>) -> Self {
         Self { form: Form { service_tier, ..self.form }, ..self }
+    }
+
+    /// With these seeds, one for each prompt, instead of those that it would draw.
+    pub(crate) fn seeded(mut self, seeds: &[u64]) -> Self {
+        self.requests.iter_mut().zip(seeds).for_each(|(request, seed)| request.sampling.seed = *seed);
+        let receipt = self.form.receipt.map(|draft| draft.seeded(seeds.to_vec()));
+        Self { form: Form { receipt, ..self.form }, ..self }
+    }
+
+    /// Sent elsewhere first.
+    pub(crate) fn sent_to(self, endpoint: &'static str) -> Self {
+        let receipt = self.form.receipt.map(|draft| draft.sent_to(endpoint));
+        Self { form: Form { receipt, ..self.form }, ..self }
+    }
+
+    /// The hash of the request, if that steers.
+    pub(crate) fn request_sha256(&self) -> Option<&str> {
+        self.form.receipt.as_ref().map(Draft::request_sha256)
+    }
+
+    /// Answers, and yields the receipt.
+    pub(crate) async fn replay(self, caller: &Caller) -> Result<Receipt, ApiError> {
+        let (computed, shown) = (self.computed, self.form.choices);
+        let Started { generation, form, .. } = self.start(caller)?;
+        let choices = best_of::select(generation.collect().await?.choices, computed, shown);
+        let steered = (0..).zip(choices).filter_map(|(index, choice)| Some((index, choice.steered?)));
+        form.receipt.map(|draft| draft.finish(steered.collect()).receipt).ok_or_else(ApiError::internal)
+    }
+
+    /// Prompts that it has.
+    pub(crate) fn prompts(&self) -> usize {
+        self.requests.len()
     }
 
     /// Submits the requests.

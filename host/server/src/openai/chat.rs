@@ -51,7 +51,8 @@ pub(crate) async fn create(
     call.answer(&caller).await
 }
 
-fn read(body: &[u8], sources: Sources<'_>) -> Result<Call, ApiError> {
+/// What a body asks for.
+pub(crate) fn read(body: &[u8], sources: Sources<'_>) -> Result<Call, ApiError> {
     let mut fields = Fields::parse(body)?;
     let service_tier = service_tier(&mut fields)?;
     Ok(of_fields(fields, sources)?.in_tier(service_tier))

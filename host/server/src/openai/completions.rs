@@ -49,7 +49,8 @@ pub(crate) async fn create(
     call.answer(&caller).await
 }
 
-fn read(body: &[u8], sources: Sources<'_>) -> Result<Call, ApiError> {
+/// What a body asks for.
+pub(crate) fn read(body: &[u8], sources: Sources<'_>) -> Result<Call, ApiError> {
     let mut fields = Fields::parse(body)?;
     let service_tier = service_tier(&mut fields)?;
     let read = |fields: &mut Fields, choices: u32, _: &Model| {

@@ -16,6 +16,14 @@ impl Endpoint {
         }
     }
 
+    /// Its path.
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::Chat => "/v1/chat/completions",
+            Self::Completions => "/v1/completions",
+        }
+    }
+
     /// The least `max_tokens`. Completions of nothing are asked for to have prompts counted or read.
     pub(crate) fn min_tokens(self) -> i128 {
         match self {

@@ -16,6 +16,7 @@ use futures_util::{
 use millm_engine::{Engine, Event, FinishReason, Request, RequestError, SubmitError, Times, TokenLogprob};
 use tokio::sync::mpsc::Receiver;
 
+use super::receipt::Steered;
 use crate::error::{ApiError, Kind};
 
 /// What the choices of a call do, whichever prompt they belong to. Ends after [`Progress::Done`] or an error.
@@ -49,6 +50,11 @@ pub(crate) enum Progress {
         /// If they were asked for, those of the tokens since the last text.
         logprobs: Vec<TokenLogprob>,
     },
+    /// What was done to a choice, if anything is; it is about to finish.
+    Steered {
+        index: u32,
+        steered: Steered,
+    },
     Finished {
         index: u32,
         reason: FinishReason,
@@ -79,6 +85,8 @@ pub(crate) struct Choice {
     pub(crate) reason: FinishReason,
     /// Of all its tokens, if they were asked for.
     pub(crate) logprobs: Vec<TokenLogprob>,
+    /// What was done to it, if anything is.
+    pub(crate) steered: Option<Steered>,
 }
 
 /// What a whole call has come to.
@@ -126,8 +134,8 @@ impl Generation {
 
     /// Waits for all choices.
     pub(crate) async fn collect(mut self) -> Result<Outcome, ApiError> {
-        let unfinished =
-            Choice { text: String::new(), pieces: Vec::new(), reason: FinishReason::Stop, logprobs: Vec::new() };
+        let (text, pieces, logprobs) = (String::new(), Vec::new(), Vec::new());
+        let unfinished = Choice { text, pieces, reason: FinishReason::Stop, logprobs, steered: None };
         let mut choices = vec![unfinished; self.open as usize];
         let mut prompts = vec![Vec::new(); (self.open / self.choices_per_prompt) as usize];
         while let Some(progress) = self.next().await {
@@ -139,6 +147,7 @@ impl Generation {
                     choice.pieces.push((choice.text.len(), drawn));
                     choice.logprobs.append(&mut logprobs);
                 }
+                Progress::Steered { index, steered } => choices[index as usize].steered = Some(steered),
                 Progress::Finished { index, reason } => choices[index as usize].reason = reason,
                 Progress::Done(drawn) => return Ok(Outcome { choices, prompts, drawn }),
             }
@@ -185,6 +194,9 @@ impl Stream for Generation {
                 *prompt = times.prompt.max(*prompt);
                 *drawing = times.drawing.max(*drawing);
                 Progress::Finished { index: first + choice, reason }
+            }
+            Event::Steered { choice, effects, tokens } => {
+                Progress::Steered { index: first + choice, steered: Steered { effects, token_ids: tokens } }
             }
             Event::Captured(captured) => Progress::Prompt { prompt, logprobs: captured.logprobs },
             Event::Failed(error) => {

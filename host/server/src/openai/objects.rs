@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use super::{
     generation::Drawn,
     logprobs::{ChatLogprobs, CompletionLogprobs, PromptLogprob, PromptLogprobs},
+    receipt::Told,
     timings::Timings,
 };
 use crate::api::envelope::Nothing;
@@ -44,6 +45,10 @@ pub(crate) struct ChatAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Vec<Option<BTreeMap<String, PromptLogprob>>>, required = false)]
     pub(crate) prompt_logprobs: Option<PromptLogprobs>,
+    /// What was done to the answer, if it is steered; of a stream, with what finishes the last choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Told, required = false)]
+    pub(crate) millm: Option<Told>,
 }
 
 /// A piece of what an assistant says.
@@ -64,6 +69,10 @@ pub(crate) struct ChatChunk {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = StatusEvent, required = false)]
     pub(crate) event: Option<StatusEvent>,
+    /// What was done to the answer, if it is steered; of a stream, with what finishes the last choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Told, required = false)]
+    pub(crate) millm: Option<Told>,
 }
 
 /// How prompts go on; of a stream, a piece of that.
@@ -84,6 +93,10 @@ pub(crate) struct CompletionAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = StatusEvent, required = false)]
     pub(crate) event: Option<StatusEvent>,
+    /// What was done to the answer, if it is steered; of a stream, with what finishes the last choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Told, required = false)]
+    pub(crate) millm: Option<Told>,
 }
 
 /// Something to show beside an answer, as Open WebUI does.

@@ -23,6 +23,7 @@ use self::{
     objects::{ResponseAnswer, ResponseEvent},
 };
 use super::{
+    answer::Form,
     call::{Call, Sources},
     chat,
     output::Delivery,
@@ -65,12 +66,16 @@ pub(crate) async fn create(
     answer(call, echo, &caller).await.map_err(in_own_words)
 }
 
-fn read(body: &[u8], sources: Sources<'_>) -> Result<(Call, Echo), ApiError> {
+/// Where this is.
+pub(crate) const PATH: &str = "/v1/responses";
+
+/// What a body asks for.
+pub(crate) fn read(body: &[u8], sources: Sources<'_>) -> Result<(Call, Echo), ApiError> {
     let fields = Fields::parse(body)?;
     let knows_tools = knows_tools(&fields, sources.models);
     let (chat, echo, unused) = asked::chat(fields, knows_tools)?;
     let call = chat::of_fields(chat, sources).map_err(in_own_words)?;
-    Ok((call.ignoring(unused), echo))
+    Ok((call.ignoring(unused).sent_to(PATH), echo))
 }
 
 /// Whether the template of the model that is asked does. If there is no such model, the chat says so.
@@ -81,13 +86,14 @@ fn knows_tools(fields: &Fields, models: &Models) -> bool {
 
 async fn answer(call: Call, echo: Echo, caller: &Caller) -> Result<Response, ApiError> {
     let started = call.start(caller)?;
-    let narrator = Narrator::new(&started.id, &started.model, echo, started.prompt_tokens, started.form.speech);
+    let Form { speech, receipt, .. } = started.form;
+    let narrator = Narrator::new(&started.id, &started.model, echo, started.prompt_tokens, speech).receipted(receipt);
     let mut response = match started.delivery {
         Delivery::Whole => {
             let mut outcome = started.generation.collect().await?;
             // A chat has one prompt, and there is no `n`.
-            let choice = outcome.choices.pop().ok_or_else(ApiError::internal)?;
-            Json(narrator.whole(&choice, outcome.drawn)).into_response()
+            let mut choice = outcome.choices.pop().ok_or_else(ApiError::internal)?;
+            Json(narrator.whole(&mut choice, outcome.drawn)).into_response()
         }
         Delivery::Stream { .. } => {
             let news = events::begun(started.generation, KEEP_ALIVE).await?;

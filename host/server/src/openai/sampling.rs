@@ -49,13 +49,18 @@ impl SamplingFields {
 
     /// For one prompt of the call.
     pub(crate) fn draw(&self) -> Sampling {
-        Sampling { seed: self.seed.unwrap_or_else(rand::random), ..self.common.clone() }
+        Sampling { seed: self.seed.unwrap_or_else(drawn), ..self.common.clone() }
     }
 
     /// `min_tokens`.
     pub(crate) fn min_tokens(&self) -> usize {
         self.common.min_tokens
     }
+}
+
+/// A seed of 53 bits: clients that keep numbers as JavaScript does can send it back.
+fn drawn() -> u64 {
+    rand::random::<u64>() >> 11
 }
 
 /// The parameter has two names. Whoever sends both must mean the same.

@@ -1,16 +1,36 @@
 //! What is done to the activations of a request, and who decides it.
+//!
+//! * `headers`: what the headers of a request say
+//! * `edit`: one intervention, in full or in short
+//! * `op`, `direction`, `condition`: what it does, along what, and when
+//! * `vectors`: vectors by name or by value
+//! * `expression`: all of it in one line
+//! * `refusal`: what the engine refuses, in the words of the request
 
+mod condition;
+mod direction;
+mod edit;
+mod expression;
 mod headers;
+mod op;
+mod refusal;
+#[cfg(test)]
+mod tests;
 mod vectors;
 
 use millm_engine::Interventions;
 use millm_plugin_api::ModelSpec;
+use millm_text::Tokenizer;
+use serde_json::Value;
 
-pub(crate) use self::{headers::SteeringHeaders, vectors::hook_point_kind};
+use self::edit::{Form, insert};
+pub(crate) use self::{edit::Edit, headers::SteeringHeaders, refusal::hook_point_kind};
 use crate::{
     error::{ApiError, Kind},
-    fields::{Fields, clip},
-    models::{Named, Profile, Vector, Vectors},
+    fields::{Fields, clip, wrong_type},
+    models::{Model, Named, Profile, Vector, Vectors},
+    saes::SaesOf,
+    selector::Selector,
 };
 
 /// What can be steered, and how.
@@ -19,13 +39,17 @@ pub(crate) struct Steerable<'a> {
     model: &'a str,
     spec: &'a ModelSpec,
     vectors: &'a Vectors,
+    saes: &'a SaesOf,
+    tokenizer: &'a Tokenizer,
     /// The profile in the id that the request has for the model.
     profile: Option<&'a str>,
 }
 
 impl<'a> From<&'a Named> for Steerable<'a> {
-    fn from(Named { model, profile, .. }: &'a Named) -> Self {
-        Self { model: &model.id, spec: model.engine.spec(), vectors: &model.vectors, profile: profile.as_deref() }
+    fn from(Named { model, profile, saes, .. }: &'a Named) -> Self {
+        let Model { id, engine, vectors, text, .. } = &**model;
+        let (spec, tokenizer, profile) = (engine.spec(), &text.tokenizer, profile.as_deref());
+        Self { model: id, spec, vectors, saes, tokenizer, profile }
     }
 }
 
@@ -33,11 +57,18 @@ impl<'a> From<&'a Named> for Steerable<'a> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Steering {
     pub(crate) interventions: Interventions,
+    /// The same, as it is told, in the same order.
+    pub(crate) edits: Vec<Edit>,
+    /// What was said of positions, to be held against each prompt.
+    selectors: Vec<Selector>,
     /// The profile in it, if there is one.
     pub(crate) profile: Option<String>,
     /// In words, for people who chat. Empty if nothing is done.
     pub(crate) status: String,
 }
+
+/// Each costs time at every token.
+const MAX_EDITS: usize = 256;
 
 impl Steering {
     /// Reads `steering`, `profile` and `steering_scale`.
@@ -55,12 +86,24 @@ impl Steering {
         let own = fields.string("profile")?;
         let finite = f64::MIN..=f64::MAX;
         let mut scale = fields.decimal("steering_scale", finite.clone())?.unwrap_or(1.0);
-        let (mut vectors, mut decided) = (Vec::new(), own.is_some());
-        if let Some(mut steering) = fields.object("steering")? {
-            decided = true;
-            vectors = steering.list("vectors")?.unwrap_or_default();
-            scale *= steering.decimal("scale", finite)?.unwrap_or(1.0);
-            steering.deny_rest()?;
+        let (mut lists, mut decided) = (Vec::new(), own.is_some());
+        let path = fields.path("steering");
+        match fields.take("steering") {
+            None => {}
+            Some(Value::String(line)) => {
+                decided = true;
+                lists.push((Form::Line, expression::read(&line, &path)?));
+            }
+            Some(value @ Value::Object(_)) => {
+                decided = true;
+                let mut steering = Fields::of(value, path)?;
+                for form in [Form::Intervention, Form::Feature, Form::Vector] {
+                    lists.push((form, steering.list(form.key())?.unwrap_or_default()));
+                }
+                scale *= steering.decimal("scale", finite)?.unwrap_or(1.0);
+                steering.deny_rest()?;
+            }
+            Some(other) => return Err(wrong_type(&path, "an object or a string", &other)),
         }
         let own = own.as_deref().filter(|name| !name.is_empty()).map(|name| (name, "profile"));
         let of_header = headers.profile.as_deref().map(|name| (name, SteeringHeaders::PROFILE));
@@ -70,19 +113,40 @@ impl Steering {
         if let Some((name, source)) = own.or_else(default) {
             steering.add_profile(name, source, scale, steerable)?;
         }
-        if !vectors.is_empty() && !steering.status.is_empty() {
-            steering.status += ", ";
+        for (form, list) in lists {
+            steering.add_list(form, list, scale, steerable)?;
         }
-        match vectors.len() {
-            0 => {}
-            1 => steering.status += "1 vector",
-            many => steering.status += &format!("{many} vectors"),
-        }
-        vectors::add_all(vectors, scale, steerable.spec, steerable.vectors, &mut steering.interventions)?;
         if steering.interventions.is_empty() {
             steering.status.clear();
         }
         Ok(steering)
+    }
+
+    /// Refuses what was said of positions that the prompt, which stands in the parameter `param`, has not.
+    pub(crate) fn check(&self, prompt: &[u32], param: &str) -> Result<(), ApiError> {
+        self.selectors.iter().try_for_each(|selector| selector.check(prompt, param))
+    }
+
+    fn add_list(&mut self, form: Form, list: Vec<Value>, scale: f64, steerable: Steerable<'_>) -> Result<(), ApiError> {
+        if list.len() > MAX_EDITS {
+            let path = form.path(None);
+            let message = format!("Invalid '{path}': at most {MAX_EDITS} are supported, got {}.", list.len());
+            return Err(ApiError::at(Kind::ArrayTooLong, path, message));
+        }
+        match list.len() {
+            0 => return Ok(()),
+            _ if !self.status.is_empty() => self.status += ", ",
+            _ => {}
+        }
+        self.status += &match list.len() {
+            1 => format!("1 {}", form.noun()),
+            many => format!("{many} {}s", form.noun()),
+        };
+        for (index, value) in list.into_iter().enumerate() {
+            let fields = Fields::of(value, form.path(Some(index)))?;
+            insert(fields, form, scale, steerable, self)?;
+        }
+        Ok(())
     }
 
     /// Steers by a profile; `source` is where its name stands.
@@ -95,169 +159,15 @@ impl Steering {
             return Err(ApiError::at(Kind::ProfileNotFound, source, message));
         };
         let strength = strength * scale;
-        self.interventions.add_vector(spec, &hook_point, values, strength as f32).map_err(|error| {
-            // Everything else about a profile was checked when the model was loaded.
-            let message = format!("Invalid 'steering_scale': {error}");
-            ApiError::at(Kind::InvalidValue, "steering_scale", message)
-        })?;
+        let edit =
+            Edit::profile(spec, name, &hook_point, values, strength, &mut self.interventions).map_err(|error| {
+                // Everything else about a profile was checked when the model was loaded.
+                let message = format!("Invalid 'steering_scale': {error}");
+                ApiError::at(Kind::InvalidValue, "steering_scale", message)
+            })?;
+        self.edits.push(edit);
         self.status = format!("{name} ×{strength} at {hook_point}");
         self.profile = Some(name.to_owned());
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use millm_plugin_api::{HookPoint, HookPointSpec, HookSite, RowShape};
-    use safetensors::{
-        Dtype,
-        tensor::{TensorView, serialize},
-    };
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn spec() -> ModelSpec {
-        let resid = HookPointSpec::new(HookPoint::block(0, HookSite::RESID_POST), RowShape::Flat { width: 2 });
-        ModelSpec { hook_points: vec![resid], n_layers: 1, ..ModelSpec::default() }
-    }
-
-    /// Profiles of these names, each of the strength that stands beside it.
-    fn vectors(profiles: &[(&str, &str)]) -> Vectors {
-        let folder = tempfile::tempdir().unwrap();
-        for (name, strength) in profiles {
-            let data: Vec<u8> = [1.0_f32, 2.0].iter().flat_map(|value| value.to_le_bytes()).collect();
-            let view = TensorView::new(Dtype::F32, vec![2], &data).unwrap();
-            let said = [("hook_point", "blocks.0.hook_resid_post"), ("recommended_strength", strength)];
-            let metadata = said.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-            fs::write(
-                folder.path().join(format!("{name}.safetensors")),
-                serialize([("v", view)], Some(metadata)).unwrap(),
-            )
-            .unwrap();
-        }
-        Vectors::load(&[folder.path().into()])
-    }
-
-    struct Asked<'a> {
-        body: Value,
-        header: Option<&'a str>,
-        model: Option<&'a str>,
-        task: bool,
-    }
-
-    fn read(asked: Asked<'_>) -> Result<Steering, ApiError> {
-        let (spec, vectors) = (spec(), vectors(&[("body", "6"), ("header", "2"), ("model", "-3.5")]));
-        let steerable = Steerable { model: "demo", spec: &spec, vectors: &vectors, profile: asked.model };
-        let headers = SteeringHeaders { profile: asked.header.map(str::to_owned), task: asked.task };
-        Steering::read(&mut Fields::of(asked.body, String::new())?, steerable, &headers)
-    }
-
-    fn vector() -> Value {
-        json!({ "vectors": [{ "hook_point": "blocks.0.hook_resid_post", "values": [1, 1] }] })
-    }
-
-    #[test]
-    fn whoever_is_nearest_to_the_request_decides() {
-        let body = |profile: &str| json!({ "profile": profile });
-        let (header, model) = (Some("header"), Some("model"));
-        let nothing = json!({});
-        for (body, header, model, task, expected) in [
-            (body("body"), header, model, false, "body ×6 at blocks.0.hook_resid_post"),
-            (body("body"), None, model, false, "body ×6 at blocks.0.hook_resid_post"),
-            (json!({ "steering": vector() }), header, None, false, "1 vector"),
-            (json!({ "steering": vector() }), None, model, false, "1 vector"),
-            (
-                json!({ "steering": vector(), "profile": "body" }),
-                header,
-                model,
-                false,
-                "body ×6 at blocks.0.hook_resid_post, 1 vector",
-            ),
-            (nothing.clone(), header, model, false, "header ×2 at blocks.0.hook_resid_post"),
-            (nothing.clone(), None, model, false, "model ×-3.5 at blocks.0.hook_resid_post"),
-            (nothing.clone(), None, None, false, ""),
-            // Deciding for nothing is deciding.
-            (json!({ "steering": {} }), header, model, false, ""),
-            (body(""), header, model, false, ""),
-            // Null is as good as absent.
-            (
-                json!({ "steering": null, "profile": null }),
-                header,
-                None,
-                false,
-                "header ×2 at blocks.0.hook_resid_post",
-            ),
-            // A task takes what its body says.
-            (nothing, header, model, true, ""),
-            (body("body"), header, model, true, "body ×6 at blocks.0.hook_resid_post"),
-            (json!({ "steering": vector() }), header, model, true, "1 vector"),
-        ] {
-            let said = body.to_string();
-            let steering = read(Asked { body, header, model, task }).unwrap();
-            assert_eq!(steering.status, expected, "{said}, header {header:?}, model {model:?}, task {task}");
-            assert_eq!(steering.interventions.is_empty(), expected.is_empty());
-            let profile = expected.split(" ×").next().filter(|name| ["body", "header", "model"].contains(name));
-            assert_eq!(steering.profile.as_deref(), profile);
-        }
-    }
-
-    #[test]
-    fn scales_multiply_every_strength() {
-        let same = |one: Value, other: Value| {
-            let read = |body| read(Asked { body, header: None, model: None, task: false }).unwrap().interventions;
-            read(one) == read(other)
-        };
-        let strength = |strength: f64, scale: Value| {
-            let mut steering = vector();
-            steering["vectors"][0]["strength"] = json!(strength);
-            steering["scale"] = scale;
-            steering
-        };
-        let plain = json!({ "steering": strength(3.0, json!(null)) });
-        assert!(same(plain.clone(), json!({ "steering": strength(6.0, json!(0.5)) })));
-        assert!(same(plain.clone(), json!({ "steering": strength(6.0, json!(2)), "steering_scale": 0.25 })));
-        assert!(!same(plain, json!({ "steering": strength(3.0, json!(2)) })));
-        let named = json!({ "hook_point": "blocks.0.hook_resid_post", "name": "body", "strength": 12 });
-        assert!(same(json!({ "profile": "body", "steering_scale": 2 }), json!({ "steering": { "vectors": [named] } })));
-        assert!(same(json!({ "profile": "body", "steering_scale": 0 }), json!({})));
-    }
-
-    #[test]
-    fn a_vector_whose_file_says_where_needs_no_hook_point() {
-        let of = |vector: Value| {
-            read(Asked { body: json!({ "steering": { "vectors": [vector] } }), header: None, model: None, task: false })
-        };
-        let whole = of(json!({ "name": "body" })).unwrap().interventions;
-        let spelt = json!({ "name": "body", "hook_point": "blocks.0.hook_resid_post", "strength": 6 });
-        assert_eq!(whole, of(spelt).unwrap().interventions);
-        // Elsewhere its strength means nothing.
-        let elsewhere = json!({ "name": "body", "hook_point": "blocks.*.hook_resid_post" });
-        let one = json!({ "name": "body", "hook_point": "blocks.0.hook_resid_post", "strength": 1 });
-        assert_eq!(of(elsewhere).unwrap().interventions, of(one).unwrap().interventions);
-        let error = of(json!({ "values": [1, 1] })).unwrap_err();
-        assert_eq!(error.param.as_deref(), Some("steering.vectors[0].hook_point"));
-    }
-
-    #[test]
-    fn wrong_words_about_steering_are_refused_by_their_place() {
-        use Kind::*;
-        for (body, header, kind, param) in [
-            (json!({ "profile": "nobody" }), None, ProfileNotFound, "profile"),
-            (json!({ "profile": 7 }), None, InvalidType, "profile"),
-            (json!({ "profile": "../body" }), None, ProfileNotFound, "profile"),
-            (json!({}), Some("nobody"), ProfileNotFound, "X-Millm-Profile"),
-            (json!({ "steering_scale": "2" }), None, InvalidType, "steering_scale"),
-            (json!({ "steering_scale": 1e308, "profile": "body" }), None, InvalidValue, "steering_scale"),
-            (json!({ "steering": { "scale": [] } }), None, InvalidType, "steering.scale"),
-            (json!({ "steering": { "vector": [] } }), None, UnknownParameter, "steering.vector"),
-            (json!({ "steering": [] }), None, InvalidType, "steering"),
-        ] {
-            let said = body.to_string();
-            let error = read(Asked { body, header, model: None, task: false }).unwrap_err();
-            assert_eq!((error.kind, error.param.as_deref()), (kind, Some(param)), "{said}");
-        }
     }
 }

@@ -85,6 +85,10 @@ fn events(
             Ok(Progress::Text { index, text, drawn, logprobs }) => {
                 answer.text(index, text, drawn, &logprobs).into_iter().map(data).collect()
             }
+            Ok(Progress::Steered { index, steered }) => {
+                answer.steered(index, steered);
+                Vec::new()
+            }
             Ok(Progress::Finished { index, reason }) => {
                 answer.finish(index, reason.into()).into_iter().map(data).collect()
             }

@@ -9,6 +9,8 @@ mod parameters;
 mod plugins;
 mod reading;
 mod responses;
+mod saes;
+mod steering;
 mod tokens;
 mod tools;
 
@@ -21,5 +23,6 @@ pub(crate) use self::{
     plugins::Plugin,
     reading::{CaptureAnswer, CaptureBody, LensAnswer, LensBody},
     responses::ResponseBody,
+    saes::{AttachBody, EncodeAnswer, EncodeBody, FeatureQuery, NewSae, ReplayBody, SaeId},
     tokens::{DetokenizeBody, TemplateBody, TokenizeBody},
 };

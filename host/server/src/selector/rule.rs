@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use millm_engine::Rules;
 use serde_json::Value;
 
 use crate::{
@@ -50,6 +51,39 @@ impl Rule {
             positions.entry(position).or_insert(index);
         }
         Ok(Self::Positions(path, positions))
+    }
+
+    /// A list of generated tokens by their number, which nobody can count from the end.
+    pub(super) fn steps(list: &[Value], path: String) -> Result<Self, ApiError> {
+        let steps = Self::positions(list, path)?;
+        if let Self::Positions(path, positions) = &steps
+            && let Some((position, index)) = positions.range(..0).min_by_key(|(_, index)| **index)
+        {
+            let path = format!("{path}[{index}]");
+            let message = format!(
+                "Invalid '{path}': generated tokens are counted from 0, and nobody knows their end, but got {position}."
+            );
+            return Err(ApiError::at(Kind::InvalidSelector, path, message));
+        }
+        Ok(steps)
+    }
+
+    /// Wherever one of these stands.
+    pub(super) fn of_tokens(ids: impl Iterator<Item = u32>) -> Self {
+        Self::Tokens(ids.collect())
+    }
+
+    /// Adds what it chooses to what the engine is told.
+    pub(super) fn add_to(&self, rules: &mut Rules) {
+        match self {
+            Self::All => rules.all = true,
+            Self::Tokens(ids) => rules.tokens.extend(ids),
+            // One that no sequence has chooses nothing.
+            Self::Positions(_, positions) => {
+                rules.positions.extend(positions.keys().filter_map(|position| i64::try_from(*position).ok()));
+            }
+            Self::Window(_, start, end) => rules.windows.push(*start..*end),
+        }
     }
 
     /// Two bounds.

@@ -1,13 +1,11 @@
 //! Rows that are brought to where a feature, or the projection on a vector, has a given value.
 
-use std::hash::{DefaultHasher, Hasher};
-
 use millm_plugin_api::sae::{Activation, DecoderNorm, Normalization, SaeSpec};
 
-use super::super::*;
+use super::{super::*, agree, hash};
 use crate::{
     sae::{
-        Features, Sae, SaeError, Site,
+        Attached, Features, Sae, SaeError, Site,
         tests::{D_IN, rows, sae, spec as sae_spec},
     },
     threads::Threads,
@@ -15,24 +13,29 @@ use crate::{
 
 const POINT: &str = "hook_embed";
 
-fn spec() -> ModelSpec {
+pub(super) fn spec() -> ModelSpec {
     let row = RowShape::Flat { width: D_IN as u32 };
     ModelSpec { hook_points: vec![HookPointSpec::new(POINT.parse().unwrap(), row)], ..ModelSpec::default() }
 }
 
-fn attached(spec: SaeSpec, site: Site) -> Attached {
+pub(super) fn attached(spec: SaeSpec, site: Site) -> Attached {
     Attached { sae: Arc::new(sae(spec)), site: Arc::new(site), threads: Threads::new(1).unwrap() }
 }
 
 fn move_feature(sae: &Attached, feature: u32, target: Target) -> Result<Interventions, InterventionError> {
+    inserted(Action::move_feature(sae, feature, target, 1.0)?)
+}
+
+fn inserted(action: Action) -> Result<Interventions, InterventionError> {
     let mut interventions = Interventions::default();
-    let moved = interventions.move_feature(&spec(), POINT, sae, feature, target, 0..usize::MAX);
-    moved.map(|()| interventions)
+    interventions.insert(&spec(), POINT, action, Scope::default()).map(|_| interventions)
 }
 
 fn apply(interventions: &Interventions, rows: &[f32]) -> Vec<f32> {
     let mut moved = rows.to_vec();
-    interventions.apply(HookId(0), 0..rows.len() / D_IN, &mut moved, D_IN).unwrap();
+    let (tokens, rows) = ([0; 8], 0..rows.len() / D_IN);
+    let mut pass = Pass::new(interventions, super::timeline(&tokens), 0, 0, 16);
+    pass.visit(HookId(0), rows, &mut moved, D_IN).unwrap();
     moved
 }
 
@@ -104,8 +107,7 @@ fn what_is_where_it_should_be_keeps_every_bit() {
 #[test]
 fn projections_are_moved_along_a_vector_of_any_length() {
     let moved = |vector: &[f32], target| {
-        let mut interventions = Interventions::default();
-        interventions.move_along(&spec(), POINT, vector, target, 0..usize::MAX).unwrap();
+        let interventions = inserted(Action::move_along(vector, target, 1.0).unwrap()).unwrap();
         apply(&interventions, &[3.0, 4.0, 5.0, 6.0])
     };
     assert_eq!(moved(&[0.0, 2.0, 0.0, 0.0], Target::Set(0.0)), [3.0, 0.0, 5.0, 6.0]);
@@ -127,13 +129,10 @@ fn what_cannot_be_done_is_refused_and_nothing_is_added() {
     assert_eq!(refused(6, Target::Set(1.0)), InterventionError::Sae(SaeError::NoFeature { feature: 6, d_sae: 6 }));
     let transcoder = attached(SaeSpec { is_transcoder: true, ..sae_spec(Activation::Relu) }, Site::Raw);
     assert_eq!(move_feature(&transcoder, 0, Target::Set(1.0)), Err(InterventionError::Transcoder));
-    let mut interventions = Interventions::default();
-    let mut along =
-        |vector: &[f32]| interventions.move_along(&spec(), POINT, vector, Target::Set(1.0), 0..usize::MAX).unwrap_err();
+    let along = |vector: &[f32]| Action::move_along(vector, Target::Set(1.0), 1.0).and_then(inserted).unwrap_err();
     assert_eq!(along(&[0.0; D_IN]), InterventionError::NoDirection);
     assert_eq!(along(&[0.0, f32::NAN, 0.0, 0.0]), InterventionError::NotFinite { index: 1 });
     assert!(matches!(along(&[1.0; 3]), InterventionError::WrongLength { expected: 4, found: 3, .. }));
-    assert!(interventions.is_empty());
 }
 
 #[test]
@@ -141,14 +140,9 @@ fn two_edits_are_the_same_only_if_all_of_them_is() {
     let sae = attached(sae_spec(Activation::Relu), Site::Raw);
     let other = attached(sae_spec(Activation::Relu), Site::Raw);
     let edit = |sae: &Attached, feature, target| move_feature(sae, feature, target).unwrap();
-    let hash = |edit: &Interventions| {
-        let mut hasher = DefaultHasher::new();
-        edit.hash_before(8, &mut hasher);
-        hasher.finish()
-    };
     let one = edit(&sae, 0, Target::Set(1.0));
     let same = edit(&sae, 0, Target::Set(1.0));
-    assert!(one.agree_before(8, &same) && hash(&one) == hash(&same));
+    assert!(agree(&one, 8, &same) && hash(&one, 8) == hash(&same, 8));
     for different in [
         edit(&other, 0, Target::Set(1.0)),
         edit(&sae, 1, Target::Set(1.0)),
@@ -156,6 +150,22 @@ fn two_edits_are_the_same_only_if_all_of_them_is() {
         edit(&sae, 0, Target::Scale(1.0)),
         edit(&sae, 0, Target::Clamp { min: Some(1.0), max: None }),
     ] {
-        assert!(!one.agree_before(8, &different) && hash(&one) != hash(&different), "{different:?}");
+        assert!(!agree(&one, 8, &different) && hash(&one, 8) != hash(&different, 8), "{different:?}");
     }
+}
+
+#[test]
+fn half_a_share_goes_half_of_the_way() {
+    let sae = attached(sae_spec(Activation::Relu), Site::Raw);
+    let whole = apply(&move_feature(&sae, 0, Target::Set(1.5)).unwrap(), &rows());
+    let half = Action::move_feature(&sae, 0, Target::Set(1.5), 0.5).and_then(inserted).unwrap();
+    for ((half, whole), x) in apply(&half, &rows()).iter().zip(&whole).zip(rows()) {
+        assert!((half - (x + whole) / 2.0).abs() < 1e-6, "{half} between {x} and {whole}");
+    }
+    let none = Action::move_feature(&sae, 0, Target::Set(1.5), 0.0).and_then(inserted).unwrap();
+    assert!(none.is_empty());
+    assert_eq!(
+        Action::move_feature(&sae, 0, Target::Set(1.5), f32::NAN).unwrap_err(),
+        InterventionError::StrengthNotFinite
+    );
 }

@@ -69,8 +69,18 @@ impl Choice {
         }
         self.send_text(rest.text);
         let reason = if rest.stopped.is_some() { FinishReason::Stop } else { reason };
+        self.tell_effects();
         let (choice, cached_tokens, times) = (self.index, self.cached(), self.times());
         self.send(Event::Finished { choice, reason, completion_tokens, cached_tokens, times });
+    }
+
+    /// What its interventions did, if it has some.
+    pub(super) fn tell_effects(&mut self) {
+        if !self.shared.request.interventions.is_empty() {
+            let tokens = self.tokens.get(self.shared.request.prompt.len()..).unwrap_or_default().to_vec();
+            let (choice, effects) = (self.index, self.ledger.effects());
+            self.send(Event::Steered { choice, effects, tokens });
+        }
     }
 
     /// Up to now.
@@ -102,7 +112,7 @@ impl Choice {
     }
 
     /// Whether the channel has room for all that one step of all choices can yield: what was captured, a text, the rest
-    /// of the text and the end of each, and a failure.
+    /// of the text, what was done and the end of each, and a failure.
     pub(in crate::worker) fn can_emit(&self) -> bool {
         self.shared.events.capacity() > events_per_step(self.shared.request.choices)
     }

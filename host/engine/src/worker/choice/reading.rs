@@ -39,6 +39,7 @@ impl Choice {
 
     /// Ends all choices of a request that draws no token, now that there is nothing more to read.
     pub(in crate::worker) fn finish_undrawn(&mut self) {
+        self.tell_effects();
         for choice in 0..self.shared.request.choices {
             let (reason, cached_tokens, times) = (FinishReason::Length, self.cached(), self.times());
             self.send(Event::Finished { choice, reason, completion_tokens: 0, cached_tokens, times });

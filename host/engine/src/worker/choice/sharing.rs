@@ -3,7 +3,10 @@ use std::sync::Arc;
 use millm_plugin_api::PluginError;
 
 use super::Choice;
-use crate::worker::prefixes::{Origin, Prefixes};
+use crate::{
+    interventions::Timeline,
+    worker::prefixes::{Forked, Origin, Prefixes},
+};
 
 /// What a choice shares with those who begin alike.
 impl Choice {
@@ -15,13 +18,18 @@ impl Choice {
         }
         let most = if self.read { self.tokens.len() - 1 } else { self.shared.request.first_seen() };
         let long = n_ctx_short.is_some_and(|short| self.tokens.len() > short);
-        let origin = Origin { tokens: &self.tokens, interventions: &self.shared.request.interventions, long };
+        let request = &self.shared.request;
+        let timeline = Timeline { tokens: &self.tokens, prompt_len: request.prompt.len() };
+        let origin = Origin { timeline, interventions: &request.interventions, ledger: &self.ledger, long };
         let found = prefixes.fork(origin, most);
-        let computed = found.as_ref().map_or(0, |(_, len)| *len);
-        if let Some((sequence, len)) = found {
+        let computed = found.as_ref().map_or(0, |found| found.len);
+        if let Some(Forked { sequence, len, ledger }) = found {
             self.sequence = Some(sequence);
             self.expected = self.tokens.len();
             self.computed = len;
+            if self.reached == 0 {
+                self.ledger = ledger;
+            }
         }
         if self.reached == 0 {
             self.cached = computed;
@@ -47,7 +55,9 @@ impl Choice {
     /// What its first `len` positions come from.
     fn origin(&self, len: usize, n_ctx_short: Option<usize>) -> Origin<'_> {
         let long = n_ctx_short.is_some_and(|short| self.expected > short);
-        Origin { tokens: &self.tokens[..len], interventions: &self.shared.request.interventions, long }
+        let request = &self.shared.request;
+        let timeline = Timeline { tokens: &self.tokens[..len], prompt_len: request.prompt.len() };
+        Origin { timeline, interventions: &request.interventions, ledger: &self.ledger, long }
     }
 
     /// The siblings that are due, now that the prompt is computed: forks of this choice, in order of their index.
@@ -60,10 +70,11 @@ impl Choice {
         let mut siblings = Vec::with_capacity(count as usize);
         let Some(sequence) = self.sequence.as_ref().filter(|_| count > 0) else { return Ok(siblings) };
         for index in 1..=count {
-            let mut sibling = Self::new(Arc::clone(&self.shared), index, 0, self.tokenizer.clone());
+            let mut sibling = Self::new(Arc::clone(&self.shared), index, 0, self.tokenizer.clone(), self.block);
             sibling.sequence = Some(sequence.fork(self.computed)?);
             sibling.expected = self.expected;
             (sibling.computed, sibling.reached, sibling.cached) = (self.computed, self.computed, self.cached);
+            sibling.ledger = self.ledger.clone();
             sibling.shares_page = true;
             siblings.push(sibling);
         }

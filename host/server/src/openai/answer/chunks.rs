@@ -12,6 +12,7 @@ use super::{
             ChatChunk, ChatDelta, ChatMessageDelta, CompletionAnswer, CompletionChoice, FinishReason, Head, StatusData,
             StatusEvent, Usage,
         },
+        receipt::Steered,
         timings::Timings,
     },
     Answer, Endpoint, Message,
@@ -85,8 +86,25 @@ impl Answer {
         }
     }
 
-    /// The last chunks of a choice.
+    /// Notes what was done to a choice that is about to finish.
+    pub(crate) fn steered(&mut self, index: u32, steered: Steered) {
+        self.steered.insert(index, steered);
+    }
+
+    /// The last chunks of a choice. That which finishes the last one has the receipt.
     pub(crate) fn finish(&mut self, index: u32, reason: FinishReason) -> Vec<Chunk> {
+        let mut chunks = self.finished(index, reason);
+        self.unfinished -= 1;
+        if self.unfinished == 0
+            && let (Some(draft), Some(last)) = (self.form.receipt.take(), chunks.last_mut())
+        {
+            let (Chunk::Chat(ChatChunk { millm, .. }) | Chunk::Completion(CompletionAnswer { millm, .. })) = last;
+            *millm = Some(draft.finish(std::mem::take(&mut self.steered)));
+        }
+        chunks
+    }
+
+    fn finished(&mut self, index: u32, reason: FinishReason) -> Vec<Chunk> {
         match self.form.endpoint {
             Endpoint::Chat => {
                 let deltas = self.deltas(index, Message::finish);
@@ -125,15 +143,21 @@ impl Answer {
     /// A chunk that is about the whole answer.
     fn choiceless(&self, usage: Option<Option<Usage>>, event: Option<StatusEvent>) -> Chunk {
         match self.form.endpoint {
-            Endpoint::Chat => {
-                Chunk::Chat(ChatChunk { head: self.chat_head(), choices: Vec::new(), usage, timings: None, event })
-            }
+            Endpoint::Chat => Chunk::Chat(ChatChunk {
+                head: self.chat_head(),
+                choices: Vec::new(),
+                usage,
+                timings: None,
+                event,
+                millm: None,
+            }),
             Endpoint::Completions => Chunk::Completion(CompletionAnswer {
                 head: self.head.clone(),
                 choices: Vec::new(),
                 usage,
                 timings: None,
                 event,
+                millm: None,
             }),
         }
     }
@@ -147,7 +171,8 @@ impl Answer {
     ) -> Chunk {
         let logprobs = (!found.is_empty()).then(|| logprobs::chat(&self.tokenizer, found));
         let choices = vec![ChatDelta { index, delta, logprobs, finish_reason }];
-        Chunk::Chat(ChatChunk { head: self.chat_head(), choices, usage: self.no_usage(), timings: None, event: None })
+        let (head, usage) = (self.chat_head(), self.no_usage());
+        Chunk::Chat(ChatChunk { head, choices, usage, timings: None, event: None, millm: None })
     }
 
     fn text_chunk(
@@ -164,6 +189,7 @@ impl Answer {
             usage: self.no_usage(),
             timings: None,
             event: None,
+            millm: None,
         })
     }
 

@@ -161,7 +161,8 @@ mod tests {
             *end += letter.len();
             Some(*end)
         });
-        let choice = Choice { text: text.into(), pieces: ends.zip(1..).collect(), reason: ended, logprobs: Vec::new() };
+        let (text, pieces) = (text.into(), ends.zip(1..).collect());
+        let choice = Choice { text, pieces, reason: ended, logprobs: Vec::new(), steered: None };
         let mut other = choice.clone();
         (other.text, other.pieces) = (String::new(), Vec::new());
         let drawn = Drawn { completion_tokens: letters.len() + 1, ..Drawn::default() };

@@ -26,6 +26,11 @@ impl Answer {
         let (usage, timings) = (Usage::new(prompt_tokens, drawn), Some(Timings::new(prompt_tokens, drawn)));
         let prompts: Vec<_> = prompts.iter().enumerate().map(|(prompt, found)| self.shown(prompt, found)).collect();
         let mut prompt_logprobs: Vec<_> = prompts.iter().map(|found| self.prompt_logprobs(found)).collect();
+        let mut choices = choices;
+        let millm = self.form.receipt.take().map(|draft| {
+            let steered = (0..).zip(&mut choices).filter_map(|(index, choice)| Some((index, choice.steered.take()?)));
+            draft.finish(steered.collect())
+        });
         let choices = (0..).zip(choices);
         match self.form.endpoint {
             Endpoint::Chat => {
@@ -33,7 +38,7 @@ impl Answer {
                 let usage = self.complete(usage);
                 // A chat is one prompt.
                 let prompt_logprobs = prompt_logprobs.pop().flatten();
-                Whole::Chat(ChatAnswer { head: self.head, choices, usage, timings, prompt_logprobs })
+                Whole::Chat(ChatAnswer { head: self.head, choices, usage, timings, prompt_logprobs, millm })
             }
             Endpoint::Completions => {
                 let choice = |(index, choice): (u32, Choice)| {
@@ -48,6 +53,7 @@ impl Answer {
                     usage: Some(Some(usage)),
                     timings,
                     event: None,
+                    millm,
                 })
             }
         }
@@ -100,6 +106,7 @@ mod tests {
     /// Two choices, of which the second has no token.
     fn outcome(answer: &Answer, text: &str) -> Outcome {
         let choice = |text: &str| Choice {
+            steered: None,
             text: text.into(),
             pieces: vec![(text.len(), 1)],
             reason: FinishReason::Stop,

@@ -14,7 +14,7 @@ use crate::{
 
 /// What an answer repeats of its request.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Echo {
+pub(crate) struct Echo {
     pub(super) instructions: Option<String>,
     pub(super) max_output_tokens: Option<u64>,
     pub(super) metadata: Map<String, Value>,

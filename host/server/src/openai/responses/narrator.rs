@@ -2,7 +2,10 @@ mod output;
 #[cfg(test)]
 mod tests;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    collections::BTreeMap,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use axum::response::sse::Event;
 use futures_util::{Stream, StreamExt, stream};
@@ -24,6 +27,7 @@ use crate::{
     openai::{
         answer::Message,
         generation::{Choice, Drawn, Progress},
+        receipt::{Draft, Steered},
         speech::Speech,
     },
 };
@@ -37,6 +41,8 @@ pub(super) struct Narrator {
     message: Message,
     output: Output,
     reason: FinishReason,
+    /// Of one that is steered.
+    receipt: Option<Draft>,
 }
 
 impl Narrator {
@@ -82,13 +88,27 @@ impl Narrator {
             top_p,
             truncation: "disabled",
             usage: None,
+            millm: None,
         };
         let (message, output) = (Message::new(speech), Output::default());
-        Self { answer, input_tokens, message, output, reason: FinishReason::Stop }
+        Self { answer, input_tokens, message, output, reason: FinishReason::Stop, receipt: None }
+    }
+
+    /// With what is to be told of how it is steered.
+    pub(super) fn receipted(self, receipt: Option<Draft>) -> Self {
+        Self { receipt, ..self }
+    }
+
+    /// Notes what was done.
+    fn steered(&mut self, steered: Steered) {
+        self.answer.millm = self.receipt.take().map(|draft| draft.finish(BTreeMap::from([(0, steered)])));
     }
 
     /// The answer in one piece.
-    pub(super) fn whole(mut self, choice: &Choice, drawn: Drawn) -> ResponseAnswer {
+    pub(super) fn whole(mut self, choice: &mut Choice, drawn: Drawn) -> ResponseAnswer {
+        if let Some(steered) = choice.steered.take() {
+            self.steered(steered);
+        }
         for (text, drawn) in choice.texts() {
             self.say(text, drawn);
         }
@@ -120,6 +140,10 @@ impl Narrator {
             // Nothing is told of the input.
             Ok(Progress::Prompt { .. }) => Vec::new(),
             Ok(Progress::Text { text, drawn, .. }) => self.say(&text, drawn),
+            Ok(Progress::Steered { steered, .. }) => {
+                self.steered(steered);
+                Vec::new()
+            }
             Ok(Progress::Finished { reason, .. }) => {
                 self.reason = reason;
                 Vec::new()

@@ -13,7 +13,7 @@ pub(super) use self::item::{
 };
 use crate::{
     api::envelope::Nothing,
-    openai::generation::Drawn,
+    openai::{generation::Drawn, receipt::Told},
     openapi::described::{ResponseTool, ResponseToolChoice},
 };
 
@@ -60,6 +60,10 @@ pub(crate) struct ResponseAnswer {
     /// Once it is finished.
     #[schema(required)]
     pub(super) usage: Option<ResponseUsage>,
+    /// What was done to it, if it is steered; once it is finished.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Told, required = false)]
+    pub(super) millm: Option<Told>,
 }
 
 /// Why it is not complete.

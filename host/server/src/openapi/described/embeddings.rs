@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::generation::{CompletionPrompt, Steering};
+use super::{generation::CompletionPrompt, steering::Steering};
 
 /// Texts to turn into vectors.
 #[derive(ToSchema)]

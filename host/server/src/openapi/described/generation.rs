@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::tools::{Function, FunctionChoice, Tool, ToolChoice};
+use super::{
+    steering::Steering,
+    tools::{Function, FunctionChoice, Tool, ToolChoice},
+};
 
 /// A body with fields of its own and those that both endpoints read; `$min` is the least `max_tokens`.
 macro_rules! body {
@@ -272,28 +275,4 @@ struct StructuredOutputs {
 struct StreamOptions {
     /// Whether a last chunk tells the usage. False by default.
     include_usage: Option<bool>,
-}
-
-/// What is done to the activations of this request.
-#[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Steering {
-    #[schema(max_items = 256)]
-    vectors: Option<Vec<SteeringVector>>,
-    /// A factor for every strength; 1 by default.
-    scale: Option<f64>,
-}
-
-/// A vector to add, either by its name or by its values.
-#[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
-struct SteeringVector {
-    /// Where it is added, such as `blocks.3.hook_resid_post`. May be left out of a vector whose file says it.
-    hook_point: Option<String>,
-    /// A vector of the model.
-    name: Option<String>,
-    /// As many as the hook point is wide.
-    values: Option<Vec<f32>>,
-    /// A factor; 1 by default, or what the file says if `hook_point` is left to it too.
-    strength: Option<f64>,
 }

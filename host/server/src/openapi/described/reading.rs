@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::generation::{Message, Steering};
+use super::{generation::Message, steering::Steering};
 use crate::api::{dtype::Dtype, place::Place};
 
 /// A body with fields of its own and those that both endpoints read.
@@ -67,7 +67,7 @@ body! {
 /// One text, or several.
 #[derive(ToSchema)]
 #[serde(untagged)]
-enum Texts {
+pub(super) enum Texts {
     One(String),
     Many(Vec<String>),
 }
@@ -75,7 +75,7 @@ enum Texts {
 /// One prompt in tokens, or several.
 #[derive(ToSchema)]
 #[serde(untagged)]
-enum TokenLists {
+pub(super) enum TokenLists {
     One(Vec<u32>),
     Many(Vec<Vec<u32>>),
 }
@@ -83,14 +83,14 @@ enum TokenLists {
 /// The word `all`.
 #[derive(ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum All {
+pub(super) enum All {
     All,
 }
 
 /// Which positions of every prompt; all by default. Negative ones count from the end.
 #[derive(ToSchema)]
 #[serde(untagged)]
-enum Positions {
+pub(super) enum Positions {
     All(All),
     These(Vec<i64>),
     Rules(Rules),
@@ -99,7 +99,7 @@ enum Positions {
 /// All positions that one of the first four includes, without those that one of the others excludes.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Rules {
+pub(super) struct Rules {
     prompt: Option<All>,
     /// Wherever one of these tokens stands.
     prompt_tokens: Option<Vec<u32>>,
@@ -161,7 +161,7 @@ struct CaptureItem {
 
 /// Numbers.
 #[derive(ToSchema)]
-struct Tensor {
+pub(super) struct Tensor {
     shape: Vec<usize>,
     dtype: Dtype,
     /// The numbers in base64, little-endian.

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::{
     flat_tools::{ResponseTool, ResponseToolChoice},
-    generation::Steering,
+    steering::Steering,
 };
 
 /// An input to answer. Nothing of it is stored.

@@ -106,8 +106,8 @@ fn answer(said: &str, reason: FinishReason) -> (Value, Vec<String>) {
     let ending = [Ok(Progress::Finished { index: 0, reason }), Ok(Progress::Done(drawn()))];
     let mut events = told(news.chain(ending).collect());
     let pieces = (1..).zip(said.char_indices()).map(|(drawn, (start, c))| (start + c.len_utf8(), drawn)).collect();
-    let choice = Choice { text: said.into(), pieces, reason, logprobs: Vec::new() };
-    let whole = without_ids(serde_json::to_value(narrator().whole(&choice, drawn())).unwrap());
+    let mut choice = Choice { text: said.into(), pieces, reason, logprobs: Vec::new(), steered: None };
+    let whole = without_ids(serde_json::to_value(narrator().whole(&mut choice, drawn())).unwrap());
     assert_eq!(events.last_mut().unwrap()["response"].take(), whole);
     let mut names: Vec<String> =
         events[2..].iter().map(|event| event["type"].as_str().unwrap().replace("response.", "")).collect();

@@ -1,0 +1,58 @@
+//! What the engine refuses, in the words of the request.
+
+use millm_engine::{HookPointError, InterventionError, SaeError};
+
+use crate::error::{ApiError, Kind};
+
+/// Part of an intervention that may be at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    HookPoint,
+    /// What it goes along.
+    Direction,
+    /// How far it goes.
+    Amount,
+    Apply,
+    When,
+}
+
+/// Why an intervention is refused. `path` says where its parts are.
+pub(super) fn refuse(error: &InterventionError, path: impl Fn(Part) -> String) -> ApiError {
+    let (kind, part) = match error {
+        InterventionError::HookPoint(error) => (hook_point_kind(error), Part::HookPoint),
+        InterventionError::ReadOnly { .. } => (Kind::ReadOnlyHookPoint, Part::HookPoint),
+        InterventionError::WrongLength { .. } => (Kind::InvalidVectorLength, Part::Direction),
+        InterventionError::NotFinite { .. } | InterventionError::NoDirection => (Kind::InvalidValue, Part::Direction),
+        InterventionError::Transcoder => (Kind::UnsupportedValue, Part::Direction),
+        InterventionError::StrengthNotFinite
+        | InterventionError::TargetNotFinite
+        | InterventionError::NoBound
+        | InterventionError::EmptyRange { .. } => (Kind::InvalidValue, Part::Amount),
+        InterventionError::NoPositions => (Kind::InvalidSelector, Part::Apply),
+        InterventionError::ConditionNotAtOnePoint | InterventionError::ConditionTooLate { .. } => {
+            (Kind::InvalidValue, Part::When)
+        }
+        InterventionError::Sae(error) => return of_sae(error, &path(Part::Direction)),
+    };
+    let path = path(part);
+    ApiError::at(kind, path.clone(), format!("Invalid '{path}': {error}"))
+}
+
+/// Why an SAE cannot do what is asked for at `param`.
+pub(super) fn of_sae(error: &SaeError, param: &str) -> ApiError {
+    let message = format!("Invalid '{param}': {error}.");
+    match error {
+        SaeError::NoFeature { feature, d_sae } => ApiError::at(Kind::FeatureOutOfRange, param, message)
+            .with("maximum", d_sae.saturating_sub(1))
+            .with("found", *feature),
+        _ => ApiError::at(Kind::InvalidSae, param, message),
+    }
+}
+
+/// What kind of error it is to ask for a hook point that is not there.
+pub(crate) fn hook_point_kind(error: &HookPointError) -> Kind {
+    match error {
+        HookPointError::Unknown { .. } => Kind::UnknownHookPoint,
+        HookPointError::Absent { .. } => Kind::AbsentHookPoint,
+    }
+}
