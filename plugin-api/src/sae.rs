@@ -7,6 +7,8 @@
 //! p = v · W_enc + b_enc;   a = activation(p)
 //! y = a · W_dec + b_dec (+ u₀ · W_skipᵀ, with u₀ the row before norm);   output = norm⁻¹(y), but of a transcoder y
 //! ```
+//!
+//! Matching pursuit has no `p`: [`Activation::MatchingPursuit`] says how it makes `a` of `v`.
 
 mod normalization;
 mod spec;

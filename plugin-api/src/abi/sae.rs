@@ -70,10 +70,12 @@ struct CaseAbi {
     kind: u16,
     first: f64,
     second: f64,
+    third: f64,
 }
 
-fn case(kind: u16, first: f64, second: f64) -> CaseAbi {
-    CaseAbi { kind, first, second }
+fn case(kind: u16, numbers: [f64; 3]) -> CaseAbi {
+    let [first, second, third] = numbers;
+    CaseAbi { kind, first, second, third }
 }
 
 fn wrong(message: String) -> PluginError {
@@ -83,13 +85,16 @@ fn wrong(message: String) -> PluginError {
 impl From<Activation> for CaseAbi {
     fn from(activation: Activation) -> Self {
         match activation {
-            Activation::Relu => case(0, 0.0, 0.0),
-            Activation::TanhRelu => case(1, 0.0, 0.0),
-            Activation::JumpRelu => case(2, 0.0, 0.0),
-            Activation::TopK { k, relu } => case(3, k.into(), relu.into()),
-            Activation::AbsTopK { k } => case(4, k.into(), 0.0),
-            Activation::GroupMax { k } => case(5, k.into(), 0.0),
-            Activation::Gated => case(6, 0.0, 0.0),
+            Activation::Relu => case(0, [0.0; 3]),
+            Activation::TanhRelu => case(1, [0.0; 3]),
+            Activation::JumpRelu => case(2, [0.0; 3]),
+            Activation::TopK { k, relu } => case(3, [k.into(), relu.into(), 0.0]),
+            Activation::AbsTopK { k } => case(4, [k.into(), 0.0, 0.0]),
+            Activation::GroupMax { k } => case(5, [k.into(), 0.0, 0.0]),
+            Activation::Gated => case(6, [0.0; 3]),
+            Activation::MatchingPursuit { residual_threshold, max_iterations, stop_on_duplicate_support } => {
+                case(7, [residual_threshold, max_iterations.into(), stop_on_duplicate_support.into()])
+            }
         }
     }
 }
@@ -99,6 +104,7 @@ impl TryFrom<CaseAbi> for Activation {
 
     fn try_from(case: CaseAbi) -> Result<Self, PluginError> {
         let k = case.first as u32;
+        let iterations = case.second as u32;
         Ok(match case.kind {
             0 => Self::Relu,
             1 => Self::TanhRelu,
@@ -107,6 +113,11 @@ impl TryFrom<CaseAbi> for Activation {
             4 if k > 0 => Self::AbsTopK { k },
             5 if k > 0 => Self::GroupMax { k },
             6 => Self::Gated,
+            7 if case.first.is_finite() && case.first >= 0.0 && iterations > 0 => Self::MatchingPursuit {
+                residual_threshold: case.first,
+                max_iterations: iterations,
+                stop_on_duplicate_support: case.third != 0.0,
+            },
             _ => return Err(wrong(format!("its activation is {case:?}"))),
         })
     }
@@ -115,10 +126,10 @@ impl TryFrom<CaseAbi> for Activation {
 impl From<Normalization> for CaseAbi {
     fn from(normalization: Normalization) -> Self {
         match normalization {
-            Normalization::None => case(0, 0.0, 0.0),
-            Normalization::Dataset { input, output } => case(1, input, output),
-            Normalization::ConstantNormRescale { min_norm } => case(2, min_norm, 0.0),
-            Normalization::LayerNorm => case(3, 0.0, 0.0),
+            Normalization::None => case(0, [0.0; 3]),
+            Normalization::Dataset { input, output } => case(1, [input, output, 0.0]),
+            Normalization::ConstantNormRescale { min_norm } => case(2, [min_norm, 0.0, 0.0]),
+            Normalization::LayerNorm => case(3, [0.0; 3]),
         }
     }
 }
@@ -205,6 +216,10 @@ impl TryFrom<SaeSpecAbi> for SaeSpec {
         {
             return Err(wrong(format!("k is {k}, and there are {} features", spec.d_sae)));
         }
+        let decoder_norm = of_number(&DECODER_NORMS, spec.decoder_norm, "decoder norm")?;
+        if activation.is_tied() && (spec.is_transcoder || decoder_norm != DecoderNorm::Unused) {
+            return Err(wrong("matching pursuit is of no transcoder, and makes no use of decoder norms".to_owned()));
+        }
         Ok(Self {
             architecture: spec.architecture.into(),
             d_in: spec.d_in,
@@ -214,7 +229,7 @@ impl TryFrom<SaeSpecAbi> for SaeSpec {
             activation,
             apply_b_dec_to_input: spec.apply_b_dec_to_input,
             normalization: spec.normalization.try_into()?,
-            decoder_norm: of_number(&DECODER_NORMS, spec.decoder_norm, "decoder norm")?,
+            decoder_norm,
             hook_name: point(spec.hook_name)?,
             hook_name_out: point(spec.hook_name_out)?,
             hook_head_index: spec.hook_head_index.into_option(),
@@ -249,5 +264,77 @@ impl From<DeclaredAbi> for Declared {
             neuronpedia_id: of_text(declared.neuronpedia_id),
             training_version: of_text(declared.training_version),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(activation: Activation) -> SaeSpec {
+        SaeSpec { d_in: 4, d_sae: 6, d_out: 4, activation, ..SaeSpec::default() }
+    }
+
+    #[test]
+    fn activations_cross_as_they_are() {
+        for activation in [
+            Activation::Relu,
+            Activation::TanhRelu,
+            Activation::JumpRelu,
+            Activation::TopK { k: 6, relu: true },
+            Activation::TopK { k: 1, relu: false },
+            Activation::AbsTopK { k: 2 },
+            Activation::GroupMax { k: 3 },
+            Activation::Gated,
+            Activation::MatchingPursuit {
+                residual_threshold: 0.01,
+                max_iterations: u32::MAX,
+                stop_on_duplicate_support: true,
+            },
+            Activation::MatchingPursuit {
+                residual_threshold: 0.0,
+                max_iterations: 1,
+                stop_on_duplicate_support: false,
+            },
+        ] {
+            let spec = spec(activation);
+            assert_eq!(SaeSpec::try_from(SaeSpecAbi::from(&spec)), Ok(spec));
+        }
+    }
+
+    #[test]
+    fn an_activation_that_cannot_be_is_a_wrong_description() {
+        let pursuit = |residual_threshold, max_iterations| Activation::MatchingPursuit {
+            residual_threshold,
+            max_iterations,
+            stop_on_duplicate_support: true,
+        };
+        for activation in [
+            Activation::TopK { k: 0, relu: true },
+            Activation::TopK { k: 7, relu: true },
+            Activation::AbsTopK { k: 0 },
+            Activation::AbsTopK { k: 7 },
+            Activation::GroupMax { k: 0 },
+            pursuit(-0.5, 4),
+            pursuit(f64::NAN, 4),
+            pursuit(f64::INFINITY, 4),
+            pursuit(0.01, 0),
+        ] {
+            let error = SaeSpec::try_from(SaeSpecAbi::from(&spec(activation))).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::INTERNAL, "{activation:?}");
+            assert!(error.message.starts_with("the plugin describes its SAE wrongly: "), "{error}");
+        }
+        let tied = spec(pursuit(0.01, 4));
+        for spec in [
+            SaeSpec { is_transcoder: true, ..tied.clone() },
+            SaeSpec { decoder_norm: DecoderNorm::Activations, ..tied },
+        ] {
+            assert!(
+                SaeSpec::try_from(SaeSpecAbi::from(&spec)).unwrap_err().message.contains("matching pursuit is of no")
+            );
+        }
+        let mut unknown = SaeSpecAbi::from(&spec(Activation::Relu));
+        unknown.activation = case(8, [1.0; 3]);
+        assert!(SaeSpec::try_from(unknown).unwrap_err().message.contains("kind: 8"));
     }
 }

@@ -80,8 +80,9 @@ impl SaeSpec {
     /// Whether this SAE cannot be computed without that tensor.
     pub fn needs(&self, name: SaeTensor) -> bool {
         match name {
-            SaeTensor::W_ENC | SaeTensor::W_DEC | SaeTensor::B_DEC => true,
-            SaeTensor::B_ENC => self.activation != Activation::Gated,
+            SaeTensor::W_DEC | SaeTensor::B_DEC => true,
+            SaeTensor::W_ENC => !self.activation.is_tied(),
+            SaeTensor::B_ENC => self.activation != Activation::Gated && !self.activation.is_tied(),
             SaeTensor::THRESHOLD => self.activation == Activation::JumpRelu,
             SaeTensor::B_GATE | SaeTensor::B_MAG | SaeTensor::R_MAG => self.activation == Activation::Gated,
             _ => false,
@@ -90,7 +91,7 @@ impl SaeSpec {
 }
 
 /// What makes activations of the pre-activations `p`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Activation {
     /// `max(p, 0)`.
     Relu,
@@ -117,6 +118,23 @@ pub enum Activation {
     },
     /// `max(v · W_enc · exp(r_mag) + b_mag, 0)` where `v · W_enc + b_gate > 0`, else 0.
     Gated,
+    /// One feature after the other, without `W_enc` and `b_enc`. From `r = v` on, each step takes the feature with the largest
+    /// `s = max(r · W_decᵀ, 0)`, of equals the first, adds `s` to its activation and takes `s` of its row of `W_dec` from `r`.
+    MatchingPursuit {
+        /// A step that leaves `‖r‖` below this is the last. 0 if none is.
+        residual_threshold: f64,
+        /// How many steps there are at most.
+        max_iterations: u32,
+        /// Whether a step that makes no other feature active is the last.
+        stop_on_duplicate_support: bool,
+    },
+}
+
+impl Activation {
+    /// Whether rows are encoded by `W_dec`, so that there is no `W_enc`.
+    pub fn is_tied(self) -> bool {
+        matches!(self, Self::MatchingPursuit { .. })
+    }
 }
 
 /// What the norms `n` of decoder rows, as they are in the file, do to features.

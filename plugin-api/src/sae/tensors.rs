@@ -3,9 +3,9 @@
 pub struct SaeTensor(pub u16);
 
 impl SaeTensor {
-    /// `[d_in, d_sae]`.
+    /// `[d_in, d_sae]`. One of [matching pursuit](super::Activation::MatchingPursuit) has none.
     pub const W_ENC: Self = Self(0);
-    /// `[d_sae]`. A gated SAE has none.
+    /// `[d_sae]`. A gated SAE and one of matching pursuit have none.
     pub const B_ENC: Self = Self(1);
     /// `[d_sae, d_out]`: a row is a feature's direction.
     pub const W_DEC: Self = Self(2);

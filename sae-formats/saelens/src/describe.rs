@@ -36,11 +36,7 @@ pub(crate) fn describe(config: &Config, dtype: DType, d_out: u32, scaling: Optio
                 config.unsupported("architecture 'temporal' attends to earlier positions, which is not supported")
             );
         }
-        "matching_pursuit" => {
-            return Err(
-                config.unsupported("architecture 'matching_pursuit' encodes step by step, which is not supported")
-            );
-        }
+        "matching_pursuit" => (matching_pursuit(config, d_in)?, false),
         other => return Err(config.wrong("architecture", &format!("is '{other}', which is not known"))),
     };
     let mut warnings = Vec::new();
@@ -83,6 +79,20 @@ pub(crate) fn describe(config: &Config, dtype: DType, d_out: u32, scaling: Optio
         declared: declared(config)?,
         warnings,
         architecture,
+    })
+}
+
+/// How far matching pursuit goes, with what SAELens takes where nothing is said.
+fn matching_pursuit(config: &Config, d_in: u32) -> Result<Activation> {
+    let max_iterations = config.field::<u32>("max_iterations")?.unwrap_or(d_in);
+    if max_iterations == 0 {
+        return Err(config.wrong("max_iterations", "is 0"));
+    }
+    Ok(Activation::MatchingPursuit {
+        // One below 0 is never undercut.
+        residual_threshold: config.field::<f64>("residual_threshold")?.unwrap_or(0.01).max(0.0),
+        max_iterations,
+        stop_on_duplicate_support: config.field("stop_on_duplicate_support")?.unwrap_or(true),
     })
 }
 
@@ -181,6 +191,19 @@ mod tests {
             (json!({"architecture": "topk", "k": 2}), TopK { k: 2, relu: true }, false),
             (json!({"architecture": "abstopk", "k": 2}), AbsTopK { k: 2 }, false),
             (json!({"architecture": "matryoshka_batchtopk"}), JumpRelu, false),
+            (
+                json!({"architecture": "matching_pursuit", "max_iterations": null}),
+                MatchingPursuit { residual_threshold: 0.01, max_iterations: 4, stop_on_duplicate_support: true },
+                false,
+            ),
+            (
+                json!({
+                    "architecture": "matching_pursuit", "residual_threshold": -1, "max_iterations": 9,
+                    "stop_on_duplicate_support": false,
+                }),
+                MatchingPursuit { residual_threshold: 0.0, max_iterations: 9, stop_on_duplicate_support: false },
+                false,
+            ),
             (json!({"architecture": "jumprelu_skip_transcoder", "apply_b_dec_to_input": false}), JumpRelu, true),
         ] {
             let spec = of(fields.clone()).unwrap();
@@ -195,6 +218,23 @@ mod tests {
             (json!({"architecture": "temporal"}), ErrorKind::UNSUPPORTED, "earlier positions"),
             (json!({"architecture": "magic"}), ErrorKind::INVALID_CONFIG, "'magic'"),
             (json!({"architecture": "topk"}), ErrorKind::INVALID_CONFIG, "'k' is missing"),
+            (json!({"architecture": "topk", "k": 0}), ErrorKind::INVALID_CONFIG, "'k' is 0"),
+            (json!({"architecture": "abstopk", "k": 7}), ErrorKind::INVALID_CONFIG, "'k' is 7, and d_sae is 6"),
+            (
+                json!({"architecture": "matching_pursuit", "max_iterations": 0}),
+                ErrorKind::INVALID_CONFIG,
+                "'max_iterations' is 0",
+            ),
+            (
+                json!({"architecture": "matching_pursuit", "max_iterations": -1}),
+                ErrorKind::INVALID_CONFIG,
+                "'max_iterations' is -1, not a whole number",
+            ),
+            (
+                json!({"architecture": "matching_pursuit", "residual_threshold": "NaN"}),
+                ErrorKind::INVALID_CONFIG,
+                "'residual_threshold' is \"NaN\", not a number",
+            ),
             (json!({"normalize_activations": "covariance_whitening"}), ErrorKind::UNSUPPORTED, "whiten"),
             (json!({"normalize_activations": "x"}), ErrorKind::INVALID_CONFIG, "'x'"),
             (

@@ -42,16 +42,28 @@ impl Source {
             );
         }
         let weights = Container::open(&folder.join(WEIGHTS)).map_err(invalid)?;
-        let known = |name: &&str| OTHERS.contains(name) || SaeTensor::ALL.iter().any(|tensor| tensor.as_str() == *name);
-        if let Some(other) = weights.names().find(|name| !known(name)) {
-            return Err(invalid(format!("{}: tensor '{other}' is not known", weights.path().display())));
-        }
         let w_dec = weights.tensor(SaeTensor::W_DEC.as_str()).map_err(invalid)?;
         let [_, d_out] = *w_dec.shape() else {
             return Err(invalid(format!("W_dec has the shape {:?}, not [d_sae, d_out]", w_dec.shape())));
         };
         let d_out = u32::try_from(d_out).map_err(invalid)?;
         let spec = describe(&config, w_dec.dtype(), d_out, scaling(folder)?)?;
+        let has_skip = matches!(spec.architecture.as_str(), "skip_transcoder" | "jumprelu_skip_transcoder");
+        // What nothing uses would mean that the SAE does something else.
+        for name in weights.names().filter(|name| !OTHERS.contains(name)) {
+            let is_of_it = match SaeTensor::ALL.into_iter().find(|tensor| tensor.as_str() == name) {
+                Some(SaeTensor::W_SKIP) => has_skip,
+                Some(tensor) => spec.needs(tensor),
+                None => false,
+            };
+            if !is_of_it {
+                let (path, architecture) = (weights.path().display(), &spec.architecture);
+                return Err(invalid(format!("{path}: tensor '{name}' is none of architecture '{architecture}'")));
+            }
+        }
+        if has_skip && !weights.has(SaeTensor::W_SKIP.as_str()) {
+            return Err(invalid(format!("{}: there is no tensor W_skip", weights.path().display())));
+        }
         let made = made(&config, &weights, &spec)?;
         Ok(Self { spec, weights, made })
     }
@@ -103,6 +115,10 @@ fn made(config: &Config, weights: &Container, spec: &SaeSpec) -> Result<Vec<(Sae
             _ => scalar.to_vec()?.first().copied().ok_or_else(|| invalid("topk_threshold is empty"))?,
         };
         made.push((SaeTensor::THRESHOLD, bytes(std::iter::repeat_n(threshold, spec.d_sae as usize))));
+    }
+    // SAELens adds its bias to what it decodes only where it has subtracted it.
+    if spec.activation.is_tied() && !spec.apply_b_dec_to_input {
+        made.push((SaeTensor::B_DEC, bytes(std::iter::repeat_n(0.0, spec.d_out as usize))));
     }
     if weights.has("scaling_factor") {
         let factors = weights.tensor("scaling_factor").map_err(invalid)?.to_vec()?;

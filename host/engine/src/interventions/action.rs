@@ -74,11 +74,12 @@ impl Action {
     /// See [`InterventionError`].
     pub fn move_feature(sae: &Attached, feature: u32, target: Target, share: f32) -> Result<Self, InterventionError> {
         target.check()?;
-        // Here, so that a weight that is no number fails whoever asks, and no step.
         let direction = sae.sae.direction(feature)?;
         if sae.sae.spec().is_transcoder {
             return Err(InterventionError::Transcoder);
         }
+        // Here, so that what cannot be read fails whoever asks, and no step waits for it.
+        sae.sae.load_feature(feature)?;
         let length = length(&direction) as f32;
         let along = Along::Feature { sae: sae.clone(), feature, direction, length };
         Self::new(Kind::Move { along, target }, share)

@@ -43,8 +43,8 @@ impl Condition {
             return Err(InterventionError::TargetNotFinite);
         }
         let &[point] = &resolve(spec, name)?[..] else { return Err(InterventionError::ConditionNotAtOnePoint) };
-        // Here, so that what cannot be read fails whoever asks, and no step.
-        sae.sae.direction(feature)?;
+        // Here, so that what cannot be read fails whoever asks, and no step waits for it.
+        sae.sae.load_feature(feature)?;
         Ok(Self { sae: sae.clone(), feature, bound, point })
     }
 

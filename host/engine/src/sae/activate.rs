@@ -34,6 +34,8 @@ pub(super) fn activate(spec: &SaeSpec, vectors: &Vectors, norms: Option<&[f32]>,
                 keep(members, &best);
             }
         }
+        // It has no pre-activations.
+        Activation::MatchingPursuit { .. } => {}
         Activation::Relu | Activation::TanhRelu | Activation::JumpRelu | Activation::Gated => {
             for (feature, p) in p.iter_mut().enumerate() {
                 *p = alone(spec, vectors, feature, *p, gate(feature, *p));

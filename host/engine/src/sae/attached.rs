@@ -41,19 +41,20 @@ impl Attached {
     /// As [`Sae::encode_some`].
     pub(crate) fn measure(&self, row: &[f32], feature: u32) -> Result<Measured, SaeError> {
         let spec = self.sae.spec();
-        let rows = self.sae.rows_of(feature)?;
+        self.sae.has(feature)?;
         let input = Input::of(row, &self.site, spec.normalization);
         let activation = if self.sae.is_competitive() {
             let all = self.sae.encode(&self.threads, row, &self.site)?;
-            all.get(feature as usize).copied().unwrap_or_default()
+            all[feature as usize]
         } else {
             if row.iter().any(|number| !number.is_finite()) {
                 return Err(SaeError::RowNotFinite { row: 0 });
             }
-            self.sae.activation(&self.sae.subtracted(&input), feature, &rows)
+            let (column, norm) = (self.sae.column(feature)?, self.sae.norm_of(feature)?);
+            self.sae.activation(&self.sae.subtracted(&input), feature, &column, norm)
         };
         let unit = match spec.decoder_norm {
-            DecoderNorm::Activations => input.unit(&self.site) / rows.norm(),
+            DecoderNorm::Activations => input.unit(&self.site) / self.sae.norm_of(feature)?,
             DecoderNorm::Unused | DecoderNorm::Gate => input.unit(&self.site),
         };
         Ok(Measured { activation, unit })

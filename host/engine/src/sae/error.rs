@@ -25,6 +25,12 @@ pub enum SaeError {
         /// From 0.
         row: usize,
     },
+    /// Matching pursuit leads away from a row, as it may where rows of `W_dec` are longer than √2.
+    #[error("matching pursuit does not converge on row {row} of the activation: what is left of it is not finite")]
+    Diverged {
+        /// From 0.
+        row: usize,
+    },
     /// It has fewer features.
     #[error("there is no feature {feature}; they are 0 to {}", d_sae - 1)]
     NoFeature {

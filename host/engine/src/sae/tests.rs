@@ -1,31 +1,65 @@
 //! On weights that formulas give, with numbers that SAELens, or the library whose form it is, computed for them.
 
-use std::path::Path;
+mod memory;
 
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use half::{bf16, f16};
 use millm_kernels::Serial;
 use millm_plugin_api::{
+    ErrorKind, PluginError,
     error::Result,
     loaded::LoadedSaeFormat,
     sae::{Activation, DecoderNorm, FoundSae, Normalization, SaeFormat, SaeSource, SaeSpec, SaeTensor},
     tensor::{DType, TensorRef},
 };
 
-use super::{Sae, SaeError, Site};
+use super::{Features, Sae, SaeError, Site};
 
 pub(crate) const D_IN: usize = 4;
 const D_SAE: usize = 6;
 const ROWS: usize = 3;
 
 /// Weights by formula, under a spec.
-struct Formula(SaeSpec);
+struct Formula {
+    spec: SaeSpec,
+    dtype: DType,
+    watch: Watch,
+}
 
 struct Weights {
     spec: SaeSpec,
+    dtype: DType,
     tensors: Vec<(SaeTensor, Vec<u8>)>,
+    watch: Watch,
 }
 
-fn table(count: usize, formula: impl Fn(usize) -> f32) -> Vec<u8> {
-    (0..count).flat_map(|index| formula(index).to_le_bytes()).collect()
+/// What a source is asked for, and what it does not yield.
+#[derive(Clone, Default)]
+struct Watch {
+    asked: Arc<Mutex<Vec<SaeTensor>>>,
+    withheld: Arc<Mutex<Option<SaeTensor>>>,
+}
+
+impl Watch {
+    /// What was asked for since this was called.
+    fn asked(&self) -> Vec<SaeTensor> {
+        std::mem::take(&mut *self.asked.lock().unwrap())
+    }
+}
+
+/// Numbers that all of these types have.
+fn table(dtype: DType, count: usize, formula: impl Fn(usize) -> f32) -> Vec<u8> {
+    let bytes = |number: f32| match dtype {
+        DType::BF16 => bf16::from_f32(number).to_le_bytes().to_vec(),
+        DType::F16 => f16::from_f32(number).to_le_bytes().to_vec(),
+        DType::F64 => f64::from(number).to_le_bytes().to_vec(),
+        _ => number.to_le_bytes().to_vec(),
+    };
+    (0..count).flat_map(|index| bytes(formula(index))).collect()
 }
 
 /// `((index * step) mod modulus - less) / by`.
@@ -45,17 +79,18 @@ impl SaeFormat for Formula {
     }
 
     fn open(&self, _: &Path, _: &str) -> Result<Weights> {
+        let table = |count, formula: &dyn Fn(usize) -> f32| table(self.dtype, count, formula);
         let tensors = vec![
-            (SaeTensor::W_ENC, table(D_IN * D_SAE, |index| steps(index, 7, 13, 6.0, 8.0))),
-            (SaeTensor::B_ENC, table(D_SAE, |index| steps(index, 3, 5, 2.0, 16.0))),
-            (SaeTensor::W_DEC, table(D_SAE * D_IN, |index| steps(index, 5, 11, 5.0, 8.0))),
-            (SaeTensor::B_DEC, table(D_IN, |index| (index as f32 - 1.0) / 8.0)),
-            (SaeTensor::THRESHOLD, table(D_SAE, |index| (index as f32 + 1.0) / 2.0)),
-            (SaeTensor::B_GATE, table(D_SAE, |index| steps(index, 2, 5, 2.0, 8.0))),
-            (SaeTensor::B_MAG, table(D_SAE, |index| steps(index, 4, 7, 3.0, 16.0))),
-            (SaeTensor::R_MAG, table(D_SAE, |index| (index as f32 - 2.0) / 4.0)),
+            (SaeTensor::W_ENC, table(D_IN * D_SAE, &|index| steps(index, 7, 13, 6.0, 8.0))),
+            (SaeTensor::B_ENC, table(D_SAE, &|index| steps(index, 3, 5, 2.0, 16.0))),
+            (SaeTensor::W_DEC, table(D_SAE * D_IN, &|index| steps(index, 5, 11, 5.0, 8.0))),
+            (SaeTensor::B_DEC, table(D_IN, &|index| (index as f32 - 1.0) / 8.0)),
+            (SaeTensor::THRESHOLD, table(D_SAE, &|index| (index as f32 + 1.0) / 2.0)),
+            (SaeTensor::B_GATE, table(D_SAE, &|index| steps(index, 2, 5, 2.0, 8.0))),
+            (SaeTensor::B_MAG, table(D_SAE, &|index| steps(index, 4, 7, 3.0, 16.0))),
+            (SaeTensor::R_MAG, table(D_SAE, &|index| (index as f32 - 2.0) / 4.0)),
         ];
-        Ok(Weights { spec: self.0.clone(), tensors })
+        Ok(Weights { spec: self.spec.clone(), dtype: self.dtype, tensors, watch: self.watch.clone() })
     }
 }
 
@@ -65,9 +100,13 @@ impl SaeSource for Weights {
     }
 
     fn tensor(&self, name: SaeTensor) -> Result<Option<TensorRef<'_>>> {
+        self.watch.asked.lock().unwrap().push(name);
+        if *self.watch.withheld.lock().unwrap() == Some(name) {
+            return Err(PluginError::new(ErrorKind::IO, "the disk is away"));
+        }
         let shape: Vec<usize> = self.spec.shape_of(name).into_iter().map(|extent| extent as usize).collect();
         let found = self.tensors.iter().find(|(known, _)| *known == name);
-        found.map(|(_, bytes)| TensorRef::contiguous(bytes, DType::F32, &shape)).transpose()
+        found.map(|(_, bytes)| TensorRef::contiguous(bytes, self.dtype, &shape)).transpose()
     }
 }
 
@@ -81,7 +120,12 @@ pub(crate) fn sae(spec: SaeSpec) -> Sae {
 }
 
 fn try_sae(spec: SaeSpec) -> Result<Sae, SaeError> {
-    Sae::new(LoadedSaeFormat::in_process(Formula(spec)).unwrap().open(Path::new(""), "").unwrap())
+    watched(spec, DType::F32, &Watch::default())
+}
+
+fn watched(spec: SaeSpec, dtype: DType, watch: &Watch) -> Result<Sae, SaeError> {
+    let format = LoadedSaeFormat::in_process(Formula { spec, dtype, watch: watch.clone() }).unwrap();
+    Sae::new(format.open(Path::new(""), "").unwrap())
 }
 
 pub(crate) fn rows() -> Vec<f32> {
@@ -289,7 +333,9 @@ fn a_feature_at_its_threshold_is_not_active() {
 
 #[test]
 fn rows_are_encoded_alike_in_any_company() {
-    for activation in [Activation::Relu, Activation::Gated, Activation::TopK { k: 2, relu: true }] {
+    let pursuit =
+        Activation::MatchingPursuit { residual_threshold: 0.25, max_iterations: 20, stop_on_duplicate_support: false };
+    for activation in [Activation::Relu, Activation::Gated, Activation::TopK { k: 2, relu: true }, pursuit] {
         let sae = sae(spec(activation));
         let together = sae.encode(&Serial, &rows(), &Site::Raw).unwrap();
         let alone =

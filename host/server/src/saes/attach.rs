@@ -205,7 +205,7 @@ fn mismatch(why: String) -> ApiError {
 
 /// Refuses an SAE of which one edit takes a whole encoder, if there is no memory for that.
 fn check_memory(sae: &Sae) -> Result<(), ApiError> {
-    let (needed, available) = (self_test::encoder_bytes(sae.spec()), available());
+    let (needed, available) = (sae.encoder_bytes(), available());
     if !sae.is_competitive() || needed <= available {
         return Ok(());
     }

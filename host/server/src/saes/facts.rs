@@ -1,6 +1,7 @@
 //! What an SAE's files say of it.
 
-use millm_plugin_api::sae::{Activation, Normalization, SaeSpec};
+use millm_engine::Sae;
+use millm_plugin_api::sae::Normalization;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -46,11 +47,8 @@ pub(crate) struct SaeFacts {
 }
 
 impl SaeFacts {
-    pub(super) fn of(spec: &SaeSpec) -> Self {
-        let competes = matches!(
-            spec.activation,
-            Activation::TopK { .. } | Activation::AbsTopK { .. } | Activation::GroupMax { .. }
-        );
+    pub(super) fn of(sae: &Sae) -> Self {
+        let spec = sae.spec();
         Self {
             architecture: spec.architecture.clone(),
             d_in: spec.d_in,
@@ -67,7 +65,7 @@ impl SaeFacts {
             hook_name: spec.hook_name.as_ref().map(ToString::to_string),
             hook_name_out: spec.hook_name_out.as_ref().map(ToString::to_string),
             is_transcoder: spec.is_transcoder,
-            needs_full_encode: competes,
+            needs_full_encode: sae.is_competitive(),
             site_fix: fix_name(spec.site_fix),
             model_name: spec.declared.model_name.clone(),
             l0: spec.declared.l0,

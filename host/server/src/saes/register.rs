@@ -104,7 +104,7 @@ impl Saes {
 
     /// Opens the SAE, which reads little, and says what its files say.
     pub(super) fn facts(&self, place: &Place) -> Result<SaeFacts, String> {
-        self.sae(place).map(|sae| SaeFacts::of(sae.spec()))
+        self.sae(place).map(|sae| SaeFacts::of(&sae))
     }
 
     /// Opens the SAE.

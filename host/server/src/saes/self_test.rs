@@ -80,11 +80,6 @@ impl Tested {
     }
 }
 
-/// Bytes that the whole encoder takes in memory.
-pub(super) fn encoder_bytes(spec: &SaeSpec) -> u64 {
-    u64::from(spec.d_in) * u64::from(spec.d_sae) * size_of::<f32>() as u64
-}
-
 /// Tests `sae`, which reads the first of `points`, and of a transcoder writes the second.
 ///
 /// # Errors
@@ -98,7 +93,7 @@ pub(super) fn run(
     fix: SiteFix,
     prompt: Option<&str>,
 ) -> Result<Tested, ApiError> {
-    if encoder_bytes(sae.spec()) > MAX_ENCODER.min(available() / 2) {
+    if sae.encoder_bytes() > MAX_ENCODER.min(available() / 2) {
         return Ok(Tested::skipped("its encoder is too large to be read for a test"));
     }
     let param = |message: &str| ApiError::at(Kind::InvalidValue, "prompt", format!("Invalid 'prompt': {message}."));

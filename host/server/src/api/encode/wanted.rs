@@ -117,9 +117,7 @@ impl Wanted {
     pub(super) fn check_memory(&self, sae: &AttachedSae) -> Result<(), ApiError> {
         let sae = &sae.sae.sae;
         let needs_all = sae.is_competitive() || !matches!(self, Self::Chosen(_));
-        let spec = sae.spec();
-        let needed = u64::from(spec.d_in) * u64::from(spec.d_sae) * size_of::<f32>() as u64;
-        let available = available();
+        let (needed, available) = (sae.encoder_bytes(), available());
         if !needs_all || needed <= available {
             return Ok(());
         }
