@@ -140,6 +140,7 @@ fn every_operation_answers_what_the_document_says() {
         check("logitLens", server.post(LENS, &json!({"prompt": prompt, "top_k": 2})));
     }
 
+    saes(&server, &mut check);
     check("tokenize", server.post("/tokenize", &json!({"prompt": "Once", "return_token_strs": true})));
     check("tokenize", server.post("/tokenize", &json!({"content": "é", "with_pieces": true})));
     check("tokenize", server.post("/tokenize", &json!({"content": "Once"})));
@@ -152,4 +153,31 @@ fn every_operation_answers_what_the_document_says() {
     answered.insert("followRouterModels");
     let operations: BTreeSet<&str> = contract.operations().into_iter().collect();
     assert_eq!(answered, operations);
+}
+
+/// What is answered about SAEs and what they do.
+fn saes(server: &Server, check: &mut dyn FnMut(&'static str, Reply) -> Reply) {
+    let (demo, nothing) = (millm_tests::demo::sae(), json!({}));
+    check("createSae", server.post("/api/saes", &json!({"source": "local", "path": demo, "id": "second"})));
+    check("attachSae", server.post("/api/saes/second/attach", &json!({"self_test": false})));
+    check("attachSae", server.post("/api/saes/second/attach", &json!({"hook_point": "blocks.3.hook_resid_post"})));
+    check("getSae", server.get("/api/saes/second"));
+    check("getCapabilities", server.get("/api/capabilities"));
+    check("detachSae", server.post("/api/saes/second/detach", &nothing));
+    check("listSaes", server.get("/api/saes"));
+    check("removeSae", server.delete("/api/saes/second"));
+    check("listSaeFeatures", server.get("/api/saes/demo-l2/features?search=sea&limit=2"));
+    for prompt in [json!("Once"), json!(["Once", "Twice"])] {
+        for wanted in [json!({}), json!({"top_k": 2}), json!({"features": [1, 2]}), json!({"dense": true})] {
+            check("encodeSae", server.post("/api/saes/demo-l2/encode", &with(&wanted, json!({"prompt": prompt}))));
+        }
+    }
+    check("encodeSae", server.post("/api/saes/demo-l2/encode", &json!({"activations": [vec![0.5; 128]]})));
+    let request = with(&chat("Hello"), json!({"max_tokens": 3, "steering": "2 sea + 1 sae/706@generated"}));
+    let receipt = server.post(CHAT, &request).body["millm"]["receipt"].take();
+    check("replay", server.post("/api/replay", &json!({"request": request, "receipt": receipt})));
+    check(
+        "replay",
+        server.post("/api/replay", &json!({"request": request, "receipt": with(&receipt, json!({"choices": []}))})),
+    );
 }

@@ -1,6 +1,6 @@
 //! What the demo model is about.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -26,6 +26,11 @@ pub fn rate(text: &str, words: &[String]) -> f64 {
     let found: Vec<&str> = text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty()).collect();
     let hits = found.iter().filter(|found| words.iter().any(|word| word == *found)).count();
     100.0 * hits as f64 / found.len().max(1) as f64
+}
+
+/// The folder of the demo's SAE.
+pub fn sae() -> PathBuf {
+    demo_model().join("saes/demo-l2")
 }
 
 /// The demo's steering vector of that name, `[d_model]`.

@@ -1,6 +1,6 @@
 //! The errors that the document lists are those that there are.
 
-use std::{cell::RefCell, collections::BTreeSet};
+use std::{cell::RefCell, collections::BTreeSet, path::Path};
 
 use millm_tests::{Client, Reply, Server, copies::Copies};
 use serde_json::{Value, json};
@@ -8,8 +8,21 @@ use serde_json::{Value, json};
 use super::{CAPTURE, LENS, RESID, capture, contract::Contract};
 use crate::{CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, absurd_steering, chat, completion, embedding, response, with};
 
+const REPLAY: &str = "/api/replay";
+
+/// Replays a request by the receipt that it would have.
+fn replay(server: &Client, endpoint: &str, request: &Value) -> Reply {
+    let receipt = json!({"version": 1, "endpoint": endpoint, "request_sha256": "", "seeds": [1]});
+    let reply = server.post(REPLAY, &json!({"request": request, "receipt": receipt}));
+    let Some(sha256) = reply.body["error"]["details"]["expected"].as_str().filter(|expected| expected.len() == 64)
+    else {
+        return reply;
+    };
+    server.post(REPLAY, &json!({"request": request, "receipt": with(&receipt, json!({"request_sha256": sha256}))}))
+}
+
 /// What is met when a host, its store or a plugin is in trouble or busy, which other tests bring about.
-const ELSEWHERE: [&str; 23] = [
+const ELSEWHERE: [&str; 25] = [
     "body_timeout",
     "captures_busy",
     "foreign_origin",
@@ -17,6 +30,7 @@ const ELSEWHERE: [&str; 23] = [
     "internal_error",
     "invalid_api_key",
     "invalid_function_parameters",
+    "invalid_sae",
     "model_already_loaded",
     "model_busy",
     "model_failed",
@@ -32,6 +46,7 @@ const ELSEWHERE: [&str; 23] = [
     "model_loading",
     "store_full",
     "store_unavailable",
+    "unknown_max_activation",
     "unusable_vector",
 ];
 
@@ -129,6 +144,7 @@ fn errors_are_those_that_the_document_lists() {
     failed("cancelRequest", 404, server.delete("/api/requests/nobody"));
     failed("cancelOperation", 404, server.post("/api/operations/nobody/cancel", &nothing));
 
+    wrong_words_about_saes(&server, &copies, &failed);
     wrong_prompts_and_parameters(&server, &failed);
     wrong_texts_and_tokens(&server, &failed);
     failed("getTokenizerInfo", 404, server.get("/tokenizer_info?model=nobody"));
@@ -136,6 +152,7 @@ fn errors_are_those_that_the_document_lists() {
     let ended = server.carry_out("idle", "load", &nothing)["id"].as_str().unwrap().to_owned();
     // There are two models now.
     failed("getTokenizerInfo", 400, server.get("/tokenizer_info"));
+    failed("attachSae", 400, server.post("/api/saes/loose/attach", &nothing));
     failed("cancelOperation", 409, server.post(&format!("/api/operations/{ended}/cancel"), &nothing));
     let met = met.into_inner();
     for operation in contract.operations() {
@@ -145,6 +162,59 @@ fn errors_are_those_that_the_document_lists() {
         });
         assert_eq!(unmet.collect::<Vec<_>>(), [""; 0], "{operation}");
     }
+}
+
+/// The errors of the operations that manage SAEs. Leaves one behind that is attached nowhere, `loose`.
+fn wrong_words_about_saes(server: &Client, copies: &Copies, failed: &dyn Fn(&str, u16, Reply)) {
+    let nothing = json!({});
+    let demo = millm_tests::demo::sae();
+    let saes = "/api/saes";
+    let new = |path: &Path, id: &str| json!({"source": "local", "path": path, "id": id});
+    failed("createSae", 400, server.post(saes, &new(copies.path(), "empty")));
+    for body in [
+        nothing.clone(),
+        json!({"source": "hub"}),
+        json!({"source": 1}),
+        json!({"sauce": "local"}),
+        new(Path::new("here"), "a"),
+        new(&demo, "a@b"),
+    ] {
+        failed("createSae", 400, server.post(saes, &body));
+    }
+    failed("createSae", 409, server.post(saes, &new(&demo, "demo-l2")));
+    server.post(saes, &new(&demo, "loose")).data_with(201);
+    failed("getSae", 404, server.get("/api/saes/nobody"));
+    failed("removeSae", 404, server.delete("/api/saes/nobody"));
+    failed("removeSae", 409, server.delete("/api/saes/demo-l2"));
+    failed("listSaeFeatures", 404, server.get("/api/saes/nobody/features"));
+    failed("listSaeFeatures", 400, server.get("/api/saes/loose/features"));
+    failed("listSaeFeatures", 400, server.get("/api/saes/demo-l2/features?limit=0"));
+    failed("listSaeFeatures", 400, server.get("/api/saes/demo-l2/features?query=sea"));
+    failed("detachSae", 404, server.post("/api/saes/nobody/detach", &nothing));
+    failed("detachSae", 400, server.post("/api/saes/loose/detach", &nothing));
+    failed("attachSae", 404, server.post("/api/saes/nobody/attach", &nothing));
+    failed("attachSae", 404, server.post("/api/saes/loose/attach", &json!({"model": "nobody"})));
+    for body in [
+        json!({"hook": "a"}),
+        json!({"hook_point": 1}),
+        json!({"site_fix": "centre"}),
+        json!({"hook_point": "blocks.2.hook_resid_pots"}),
+        json!({"hook_point": "hook_pos_embed"}),
+        json!({"hook_point": "blocks.2.mlp.hook_post"}),
+    ] {
+        failed("attachSae", 400, server.post("/api/saes/loose/attach", &body));
+    }
+    for (operation, path) in [
+        ("createSae", saes),
+        ("attachSae", "/api/saes/loose/attach"),
+        ("encodeSae", "/api/saes/demo-l2/encode"),
+        ("replay", REPLAY),
+    ] {
+        failed(operation, 400, server.post_bytes(path, "application/json", b"{"));
+        failed(operation, 413, server.post_bytes(path, "application/json", &vec![b' '; 17 << 20]));
+    }
+    failed("encodeSae", 404, server.post("/api/saes/nobody/encode", &nothing));
+    failed("encodeSae", 400, server.post("/api/saes/loose/encode", &nothing));
 }
 
 /// The errors of the operations that make tokens or texts.
@@ -177,6 +247,7 @@ fn wrong_prompts_and_parameters(server: &Client, failed: &dyn Fn(&str, u16, Repl
         let vector = json!({"hook_point": RESID, "values": vec![1.0; 128]});
         json!({"steering": {"vectors": [with(&vector, more)]}})
     };
+    let feature = |more: Value| json!({"steering": {"features": [with(&json!({"index": 1, "strength": 1}), more)]}});
     let wrong = [
         json!({"model": "nobody"}),
         json!({"model": 5}),
@@ -190,6 +261,12 @@ fn wrong_prompts_and_parameters(server: &Client, failed: &dyn Fn(&str, u16, Repl
         vector(json!({"values": null})),
         vector(json!({"values": null, "name": "nobody"})),
         vector(json!({"strength": 1e39})),
+        vector(json!({"apply": {}})),
+        vector(json!({"unit": "metres"})),
+        json!({"steering": "sea + ".repeat(5000)}),
+        feature(json!({"index": 1024})),
+        feature(json!({"sae": "loose"})),
+        feature(json!({"sae": "nobody"})),
     ];
     let prompts =
         [json!([]), json!(5), json!(null), json!(["a", 5]), json!("story ".repeat(2000)), json!(vec!["a"; 2049])];
@@ -212,6 +289,7 @@ fn wrong_prompts_and_parameters(server: &Client, failed: &dyn Fn(&str, u16, Repl
         json!({"guided_regex": "a("}),
         // The end of the text, before it may end.
         json!({"guided_grammar": "start: <|end|> \"a\""}),
+        json!({"guided_grammar": "start: <|end|> \"a\"", "profile": "sea"}),
         json!({"suffix": "end"}),
         json!({"tool_choice": "required"}),
         json!({"steerng": {}}),
@@ -233,6 +311,13 @@ fn wrong_prompts_and_parameters(server: &Client, failed: &dyn Fn(&str, u16, Repl
         wrong.to_vec(),
         of("layers", &[json!([]), json!([99]), json!([-99]), json!("last")]),
         vec![json!({"top_k": 0}), json!({"top_k": 101}), json!({"steering": absurd_steering()})],
+    ];
+    let encodings = [
+        read.concat(),
+        wrong.to_vec(),
+        of("features", &[json!([]), json!([1024]), json!(["a"])]),
+        of("activations", &[json!([]), json!([[1]]), json!("x")]),
+        vec![json!({"top_k": 0}), json!({"top_k": 1025}), json!({"steering": absurd_steering()})],
     ];
     let texts = [
         of("input", &prompts),
@@ -264,11 +349,16 @@ fn wrong_prompts_and_parameters(server: &Client, failed: &dyn Fn(&str, u16, Repl
         ("createCompletion", COMPLETIONS, completion("Hello"), completions),
         ("capture", CAPTURE, capture(), captures.concat()),
         ("logitLens", LENS, json!({"prompt": "Once"}), lenses.concat()),
+        ("encodeSae", "/api/saes/demo-l2/encode", json!({"prompt": "Once"}), encodings.concat()),
     ] {
         for change in changes {
-            let nobody = [&change["model"], &change["profile"]].contains(&&json!("nobody"));
-            let status = if nobody { 404 } else { 400 };
-            failed(operation, status, server.post(path, &with(&body, change)));
+            let names = [&change["model"], &change["profile"], &change["steering"]["features"][0]["sae"]];
+            let status = if names.contains(&&json!("nobody")) { 404 } else { 400 };
+            let body = with(&body, change);
+            failed(operation, status, server.post(path, &body));
+            if [CHAT, COMPLETIONS].contains(&path) {
+                failed("replay", status, replay(server, path, &body));
+            }
         }
         failed(operation, 400, server.post_bytes(path, "application/json", b"{"));
         failed(operation, 413, server.post_bytes(path, "application/json", &vec![b' '; 17 << 20]));
@@ -277,11 +367,14 @@ fn wrong_prompts_and_parameters(server: &Client, failed: &dyn Fn(&str, u16, Repl
     }
     let told = json!({"prompt_logprobs": 20, "max_tokens": 1});
     failed("createChatCompletion", 413, server.post(CHAT, &with(&chat(&"story ".repeat(450)), told.clone())));
-    failed("createCompletion", 413, server.post(COMPLETIONS, &with(&completion(&"story ".repeat(450)), told)));
+    let long = with(&completion(&"story ".repeat(450)), told);
+    failed("createCompletion", 413, server.post(COMPLETIONS, &long));
+    failed("replay", 413, replay(server, COMPLETIONS, &long));
     failed("createEmbedding", 413, server.post(EMBEDDINGS, &with(&embedding(""), json!({"input": vec!["a"; 2000]}))));
     let tokens = json!({"prompt": null, "token_ids": vec![vec![10; 512]; 22]});
     failed("capture", 413, server.post(CAPTURE, &with(&capture(), tokens.clone())));
     failed("logitLens", 413, server.post(LENS, &tokens));
+    failed("encodeSae", 413, server.post("/api/saes/demo-l2/encode", &tokens));
     failed("logitLens", 413, server.post(LENS, &json!({"token_ids": vec![10; 512], "top_k": 100})));
     failed("capture", 400, server.post(&format!("{CAPTURE}?format=xml"), &capture()));
 }

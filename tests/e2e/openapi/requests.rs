@@ -86,7 +86,7 @@ fn whatever_the_document_lets_a_request_hold_is_accepted() {
         "grammar": ["start: \"a\"", ""],
         "stream": [false, true],
         "stream_options": [null],
-        "steering": [{}, steering("sea", 6.0)],
+        "steering": [{}, steering("sea", 6.0), "", "2 sea@generated - 0.5 sae/12"],
         "profile": ["", "sea"],
         "steering_scale": [-1, 0, 2.5],
         "steering_status": [true, false],
@@ -255,11 +255,60 @@ fn whatever_the_document_lets_a_request_hold_is_accepted() {
 
     let vector = json!({"hook_point": RESID, "values": vec![1.0; 128]});
     let one = json!({"vectors": [[], [vector], vec![vector.clone(); 256]], "scale": [-1, 0, 2.5]});
-    every_property_is_read(&contract, "Steering", &one, |steering| send(json!({"steering": steering})));
+    let rest = json!({"interventions": [[]], "features": [[], [{"index": 5, "strength": 1}]]});
+    every_property_is_read(&contract, "FullSteering", &with(&one, rest), |steering| {
+        send(json!({"steering": steering}))
+    });
+    let everywhere = json!({
+        "unit": ["raw", "residual_norm"],
+        "apply": [{"prompt": "all"}],
+        "when": [{"feature": 12, "above": 0.5}],
+    });
+    let feature = json!({"sae": ["demo-l2"], "index": [0, 1023], "strength": [-1, 0, 2.5]});
+    every_property_is_read(&contract, "SteeringFeature", &with(&feature, everywhere.clone()), |change| {
+        send(json!({"steering": {"features": [with(&json!({"index": 1, "strength": 1}), change)]}}))
+    });
+    let edits = json!({
+        "sae": ["demo-l2"], "feature": [0, 1023], "vector": ["sea"], "values": [vec![0.5; 128]], "hook_point": [RESID],
+        "op": ["ablate"], "strength": [-1, 0, 2.5], "value": [-1, 0, 2.5], "min": [1], "max": [1], "factor": [-1, 0, 2.5],
+    });
+    every_property_is_read(&contract, "Intervention", &with(&edits, everywhere.clone()), |change| {
+        let whole = if change.get("vector").is_some() || change.get("values").is_some() {
+            json!({"hook_point": RESID})
+        } else {
+            json!({"feature": 1})
+        };
+        let own = match change.as_object().unwrap().keys().next().unwrap().as_str() {
+            "op" | "strength" => json!({}),
+            "value" => json!({"op": "set"}),
+            "min" | "max" => json!({"op": "clamp"}),
+            "factor" => json!({"op": "scale"}),
+            _ => json!({"op": "add", "strength": 1}),
+        };
+        send(json!({"steering": {"interventions": [with(&with(&whole, own), change)]}}))
+    });
+    let apply = json!({
+        "prompt": ["all"], "prompt_tokens": [[0]], "prompt_positions": [[0, -1]], "prompt_window": [[0, 1]],
+        "generation": ["all"], "generation_tokens": [[5]], "generation_positions": [[0, 9]], "generation_window": [[0, 9]],
+        "exclude_prompt": ["all"], "exclude_prompt_tokens": [[0]], "exclude_prompt_positions": [[0, -1]],
+        "exclude_prompt_window": [[0, 1]], "exclude_generation": [null], "exclude_generation_tokens": [[5]],
+        "exclude_generation_positions": [[0, 9]], "exclude_generation_window": [[0, 9]], "special_tokens": ["skip"],
+    });
+    every_property_is_read(&contract, "Apply", &apply, |rule| {
+        let excludes = rule.as_object().unwrap().keys().any(|name| name.starts_with("exclude"));
+        let rule = if excludes { with(&json!({"prompt": "all", "generation": "all"}), rule) } else { rule };
+        send(json!({"steering": {"features": [{"index": 1, "strength": 1, "apply": rule}]}}))
+    });
+    let when = json!({"sae": ["demo-l2"], "feature": [0, 1023], "above": [-1, 0.5], "below": [-1, 0.5]});
+    every_property_is_read(&contract, "When", &when, |change| {
+        let bound = if change.get("below").is_some() { json!({}) } else { json!({"above": 1}) };
+        let when = with(&with(&json!({"feature": 1}), bound), change);
+        send(json!({"steering": {"features": [{"index": 1, "strength": 1, "when": when}]}}))
+    });
     let vectors = json!({
         "hook_point": ["blocks.*.hook_resid_post"], "name": ["sea"], "values": [vec![0.5; 128]], "strength": [-1, 0, 1e9],
     });
-    every_property_is_read(&contract, "SteeringVector", &vectors, |change| {
+    every_property_is_read(&contract, "SteeringVector", &with(&vectors, everywhere), |change| {
         let values = if change.get("name").is_some() { Value::Null } else { json!(vec![1.0; 128]) };
         let whole = with(&json!({"hook_point": RESID, "values": values}), change);
         send(json!({"steering": {"vectors": [whole]}}))
@@ -310,6 +359,29 @@ fn whatever_the_document_lets_a_request_hold_is_accepted() {
     let send = read("logitLens", LENS, json!({}));
     let own = json!({"layers": ["all", [0, -1]], "top_k": [1, 100]});
     every_property_is_read(&contract, "LensBody", &with(&reading, own), &send);
+    let send = read("encodeSae", "/api/saes/demo-l2/encode", json!({}));
+    let own = json!({
+        "activations": [[vec![0.5; 128]]], "top_k": [1, 1024], "features": [[0, 1023]], "dense": [true, false],
+        "dtype": ["float32", "float16", "bfloat16"],
+    });
+    every_property_is_read(&contract, "EncodeBody", &with(&reading, own), |change| {
+        let alone = change.get("activations").is_some();
+        let more = if change.get("dtype").is_some() { json!({"dense": true}) } else { json!({}) };
+        if alone {
+            let path = "/api/saes/demo-l2/encode";
+            let reply = server.post(path, &change);
+            return (change, "encodeSae", reply);
+        }
+        send(with(&more, change))
+    });
+    let attach = json!({
+        "model": ["demo"], "hook_point": [RESID], "site_fix": ["none", "center"], "prompt": ["Once upon a time"],
+        "self_test": [true, false],
+    });
+    every_property_is_read(&contract, "AttachBody", &attach, |change| {
+        let reply = server.post("/api/saes/demo-l2/attach", &change);
+        (change, "attachSae", reply)
+    });
 }
 
 #[test]

@@ -81,7 +81,8 @@ impl Call {
             let reservation = budget.reserve(wanted.bytes(rows.count(), spec.d_sae))?;
             return Ok(Self { sae, input: Input::Activations(rows), wanted, reservation });
         }
-        if fields.peek("model").is_some_and(|model| *model != sae.model.as_str()) {
+        if let Some(model) = fields.string("model")?.filter(|model| *model != sae.model) {
+            models.view(&model)?;
             let message = format!("Invalid 'model': the SAE is attached to '{}'.", sae.model);
             return Err(ApiError::at(Kind::InvalidValue, "model", message));
         }

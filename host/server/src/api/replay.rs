@@ -145,14 +145,16 @@ impl Asked {
             Some(param) => ApiError { param: Some(format!("request.{param}")), ..error },
             None => error,
         })?;
-        let refuse = |why: &str| Err(ApiError::at(Kind::InvalidValue, "receipt", format!("Invalid 'receipt': {why}.")));
+        let refused = |why: &str| ApiError::at(Kind::InvalidValue, "receipt", format!("Invalid 'receipt': {why}."));
         match call.request_sha256() {
-            None => return refuse("the request steers nothing, so it has no receipt"),
-            Some(sha256) if sha256 != self.sha256 => return refuse("it is that of another request"),
+            None => return Err(refused("the request steers nothing, so it has no receipt")),
+            Some(sha256) if sha256 != self.sha256 => {
+                return Err(refused("it is that of another request").with("expected", sha256));
+            }
             Some(_) => {}
         }
         if call.prompts() != self.seeds.len() {
-            return refuse("it has not one seed for each prompt of the request");
+            return Err(refused("it has not one seed for each prompt of the request"));
         }
         Ok(call.seeded(&self.seeds))
     }

@@ -145,7 +145,7 @@ kinds! {
     IntegerBelowMin: bad("integer_below_min_value", &[GENERATE, &["logitLens", "createEmbedding"], &["encodeSae"]]);
     EmptyArray: bad("empty_array", &[GENERATE, READ, TEMPLATE]);
     ArrayTooLong: bad("array_above_max_length", &[GENERATE, READ]);
-    StringTooLong: bad("string_above_max_length", &[GENERATE]);
+    StringTooLong: bad("string_above_max_length", &[GENERATE, READ]);
     // What the model cannot do.
     ContextLength: bad("context_length_exceeded", &[GENERATE, READ]);
     NoChatTemplate: bad("no_chat_template", &[CHAT, READ_AT, TEMPLATE]);
@@ -163,7 +163,7 @@ kinds! {
     UnknownVector: bad("unknown_vector", &[GENERATE, READ]);
     UnusableVector: bad("unusable_vector", &[GENERATE, READ]);
     InvalidVectorLength: bad("invalid_vector_length", &[GENERATE, READ]);
-    SteeringNotFinite: bad("steering_not_finite", &[GENERATE, &["logitLens", "createEmbedding"]]);
+    SteeringNotFinite: bad("steering_not_finite", &[GENERATE, &["logitLens", "createEmbedding", "encodeSae"]]);
     // Reading activations.
     InvalidSelector: bad("invalid_selector", &[READ, GENERATE]);
     NoLogitLens: bad("no_logit_lens", &[&["logitLens"]]);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use millm_engine::sae::Features;
+use millm_engine::{SaeError, sae::Features};
 use serde::Serialize;
 
 use super::super::{
@@ -133,8 +133,12 @@ impl Wanted {
     /// Encodes rows of the model's activation. Takes as long as they are many.
     pub(super) fn encode(&self, attached: &AttachedSae, rows: &[f32]) -> Result<Encoded, ApiError> {
         let (sae, site, threads) = (&attached.sae.sae, &attached.sae.site, &attached.sae.threads);
-        let failed = |error: millm_engine::SaeError| {
-            ApiError::new(Kind::InvalidSae, format!("The SAE '{}' cannot be computed: {error}.", attached.id))
+        let failed = |error: SaeError| match error {
+            // What a request brings is finite, and so is what a model computes that nobody steers.
+            SaeError::RowNotFinite { .. } => {
+                ApiError::at(Kind::SteeringNotFinite, "steering", format!("The request failed: {error}."))
+            }
+            error => ApiError::new(Kind::InvalidSae, format!("The SAE '{}' cannot be computed: {error}.", attached.id)),
         };
         let spec = sae.spec();
         let chunks = rows.chunks(ROWS * spec.d_in as usize);

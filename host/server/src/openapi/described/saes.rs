@@ -91,7 +91,7 @@ pub(crate) struct EncodeBody {
     token_ids: Option<TokenLists>,
     #[schema(min_items = 1)]
     messages: Option<Vec<Message>>,
-    activations: Option<Rows>,
+    activations: Option<ActivationRows>,
     prepend_bos: Option<bool>,
     add_generation_prompt: Option<bool>,
     continue_final_message: Option<bool>,
@@ -115,7 +115,7 @@ pub(crate) struct EncodeBody {
 /// Rows of the model's activation where the SAE reads.
 #[derive(ToSchema)]
 #[serde(untagged)]
-enum Rows {
+enum ActivationRows {
     Lists(Vec<Vec<f32>>),
     Tensor(Tensor),
 }
