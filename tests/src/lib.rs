@@ -9,6 +9,7 @@
 //! * [`host`]: what plugins see of a host, where there is none
 //! * [`plugins`]: the bundled plugins, where there is no host
 //! * [`outside`]: cargo, where there is no workspace
+//! * [`saes`]: SAEs that tests make
 //! * [`demo`]: what the demo model is about; [`random_gpt2`]: one that is larger and about nothing
 
 pub mod client;
@@ -23,6 +24,7 @@ pub mod outside;
 pub mod plugins;
 pub mod process;
 pub mod reply;
+pub mod saes;
 pub mod server;
 
 pub use millm_bench::random_gpt2;

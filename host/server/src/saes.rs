@@ -143,11 +143,15 @@ impl SaesOf {
     ///
     /// # Errors
     ///
-    /// `SaeNotFound`; `SaeNotAttached` to this model; `MissingParameter` if none is named and there is not one alone.
+    /// `SaeNotFound`; `SaeNotAttached` to this model; `MissingParameter` if none is named and there are several.
     pub(crate) fn get(&self, id: Option<&str>, param: &str) -> Result<&Arc<AttachedSae>, ApiError> {
         let names = self.attached.iter().map(|sae| sae.id.as_str()).collect::<Vec<_>>().join(", ");
         let known = if names.is_empty() { "none".to_owned() } else { names };
         let Some(id) = id else {
+            if self.attached.is_empty() {
+                let message = format!("Invalid '{param}': no SAE is attached to this model.");
+                return Err(ApiError::at(Kind::SaeNotAttached, param, message));
+            }
             let message = format!("Missing required parameter: '{param}'; SAEs attached to this model: {known}.");
             let missing = || ApiError::at(Kind::MissingParameter, param, message);
             return self.attached.first().filter(|_| self.attached.len() == 1).ok_or_else(missing);

@@ -149,7 +149,7 @@ fn wrong_interventions_are_refused_by_their_path() {
         (along(json!({ "feature": 1 })), InvalidValue, ".values", "exclude"),
         (along(json!({ "vector": "sea" })), InvalidValue, ".values", "exclude"),
         (along(json!({ "sae": "x" })), InvalidValue, ".values", "goes with a feature"),
-        (json!({ "feature": 1, "strength": 1 }), MissingParameter, ".sae", "attached to this model: none"),
+        (json!({ "feature": 1, "strength": 1 }), SaeNotAttached, ".sae", "no SAE is attached"),
         (json!({ "feature": 1, "sae": "x" }), SaeNotFound, ".sae", "does not exist"),
         (json!({ "feature": -1 }), IntegerBelowMin, ".feature", "-1"),
         (along(json!({ "op": "multiply" })), UnsupportedValue, ".op", "'ablate'"),
@@ -178,7 +178,7 @@ fn wrong_interventions_are_refused_by_their_path() {
         (along(json!({ "when": {} })), MissingParameter, ".when.feature", "feature"),
         (along(json!({ "when": { "feature": 1 } })), MissingParameter, ".when.above", "above"),
         (along(json!({ "when": { "feature": 1, "above": 1, "below": 2 } })), InvalidValue, ".when.below", "not both"),
-        (along(json!({ "when": { "feature": 1, "above": 1 } })), MissingParameter, ".when.sae", "none"),
+        (along(json!({ "when": { "feature": 1, "above": 1 } })), SaeNotAttached, ".when.sae", "no SAE"),
         (along(json!({ "when": { "feature": 1, "equals": 1 } })), UnknownParameter, ".when.equals", "equals"),
     ] {
         let error = one(edit.clone()).unwrap_err();
