@@ -39,6 +39,11 @@ pub struct ModelSpec {
     pub n_params: u64,
     /// Dtype of the largest part of the weights, as kept in memory.
     pub dtype: DType,
+    /// Whether its norms are LayerNorms, which do not see the mean of a row: TransformerLens takes it away from the weights
+    /// of such models, and so do SAEs that were trained with it.
+    pub layer_norm: bool,
+    /// What rows of the embedding are multiplied by before they are `hook_embed`, if they are.
+    pub embed_scale: Option<f32>,
     /// The hook points the model can be called at. A [`HookId`](crate::HookId) is an index into this list.
     pub hook_points: Vec<HookPointSpec>,
     /// Points that users may look for and this model has not.

@@ -86,7 +86,7 @@ fn models_are_listed_with_their_profiles() {
     for path in ["/v1/models/demo@sea", "/v1/models/demo%40sea"] {
         let model = server.get(path).body;
         assert_eq!(model["id"], "demo@sea");
-        assert_eq!(model["millm"], json!({"base_model": "demo", "profile": "sea"}));
+        assert_eq!(model["millm"], json!({"base_model": "demo", "profile": "sea", "saes": ["demo-l2"]}));
     }
     assert_eq!(server.get("/api/models/demo").data()["profiles"].as_array().unwrap().len(), 28);
     // A request for one would load it again.

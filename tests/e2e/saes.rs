@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use millm_tests::{Reply, Server, demo, saes::write};
+use millm_tests::{Reply, Server, copies::Copies, demo, saes::write};
 use serde_json::{Value, json};
 
 use crate::{CHAT, NONE, chat, with};
@@ -174,4 +174,39 @@ fn a_request_that_runs_finishes_with_the_sae_that_is_detached() {
     server.post("/api/saes/demo-l2/detach", &json!({})).data();
     assert_eq!(server.post(CHAT, &body).error()["code"], "sae_not_attached");
     assert_eq!(text + &stream.map(|chunk| content(&chunk)).collect::<String>(), expected);
+}
+
+#[test]
+fn what_came_with_a_model_goes_with_it() {
+    let (copies, server) = (Copies::new(), Server::start(NONE));
+    let copy = copies.add("copy");
+    ["demo-l2", "own"].iter().for_each(|name| write(&copy.join("saes").join(name), 64, |_, _| {}));
+    server.must_register(&copy, "copy");
+    server.must_load("copy");
+    // Names are everybody's.
+    let both = ["\"copy-demo-l2\" \"attached\"", "\"demo-l2\" \"attached\"", "\"own\" \"attached\""];
+    assert_eq!(statuses(&server), both);
+    let named = server.get("/v1/models/copy").body["millm"].clone();
+    assert_eq!(named["saes"], json!(["copy-demo-l2", "own"]));
+    server.must_unload("copy");
+    assert_eq!(statuses(&server).len(), 3);
+    server.delete("/api/models/copy").data();
+    assert_eq!(statuses(&server), ["\"demo-l2\" \"attached\""]);
+}
+
+#[test]
+fn only_the_streams_of_models_with_layer_norm_are_centred() {
+    let (data, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    // Trained before SAELens left the weights as they are, or by somebody who does not say.
+    write(folder.path(), 64, |config, _| {
+        drop(config["metadata"].as_object_mut().unwrap().remove("model_from_pretrained_kwargs"));
+    });
+    let server = Server::start_in(data.path(), NONE);
+    register(&server, folder.path(), "old").data_with(201);
+    let old = server.get("/api/saes/old").data()["facts"]["site_fix"].clone();
+    assert_eq!(old, "center");
+    let attached = attach(&server, "old", json!({})).data()["attachment"].clone();
+    assert_eq!((&attached["site_fix"], &attached["self_test"]["alternative"]), (&"none".into(), &Value::Null));
+    let forced = attach(&server, "old", json!({"site_fix": "center"})).data()["attachment"].clone();
+    assert_eq!(forced["site_fix"], "center");
 }

@@ -129,6 +129,11 @@ impl Models {
         entry.model().cloned().ok_or_else(|| demand::unavailable(entry, self.shared.limits.auto_load))
     }
 
+    /// Ids of the SAEs that are attached to the model.
+    pub(crate) fn saes(&self, id: &str) -> Vec<String> {
+        self.shared.saes.of(id).attached().iter().map(|sae| sae.id.clone()).collect()
+    }
+
     /// The models in memory.
     pub(crate) fn in_memory(&self) -> Vec<Arc<Model>> {
         self.entries().iter().filter_map(Entry::model).cloned().collect()

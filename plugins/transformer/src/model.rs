@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use millm_kernels::{Span, softcap};
+use millm_kernels::{NormKind, Span, softcap};
 use millm_plugin_api::{Batch, ErrorKind, Hooks, Host, LoadOptions, Model, ModelSpec, PageUsage, PluginError, Result};
 
 use crate::{
@@ -137,6 +137,8 @@ fn spec(network: &Network, n_ctx: usize) -> ModelSpec {
         n_ctx_short: n_ctx_short.filter(|short| *short < n_ctx).map(|short| short as u32),
         n_params: weights.n_params() as u64,
         dtype: weights.dtype(),
+        layer_norm: decoder.norm.kind == NormKind::Layer,
+        embed_scale: decoder.embed_scale,
         hook_points: sites.specs(decoder),
         absent: sites.absent(),
     }

@@ -109,6 +109,7 @@ impl Models {
         change.remove_model(id).await?;
         change.commit().await?;
         self.entries_mut().retain(|entry| entry.id != id);
+        self.shared.saes.abandon(id);
         self.shared.live.model(ModelView::removed(id));
         Ok(())
     }

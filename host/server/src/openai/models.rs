@@ -49,6 +49,8 @@ struct Steered {
     /// How it is steered: by its vector of this name.
     #[schema(required)]
     profile: Option<String>,
+    /// Ids of the SAEs that are attached to it, whose features requests can steer by.
+    saes: Vec<String>,
 }
 
 /// Sizes, as llama.cpp has them. Clients size their prompts by the first.
@@ -95,8 +97,9 @@ impl List {
     /// Every model, and after each its profiles.
     pub(super) fn of(models: &Models) -> Self {
         let with_profiles = |view: ModelView| {
-            let profiles = iter::once(None).chain(view.profiles.iter().cloned().map(Some));
-            profiles.collect::<Vec<_>>().into_iter().map(move |profile| Model::new(view.clone(), profile))
+            let (profiles, saes) = (view.profiles.iter().cloned().map(Some), models.saes(&view.id));
+            let profiles: Vec<_> = iter::once(None).chain(profiles).collect();
+            profiles.into_iter().map(move |profile| Model::new(view.clone(), profile, saes.clone()))
         };
         Self { object: "list", data: models.views().into_iter().flat_map(with_profiles).collect() }
     }
@@ -109,12 +112,14 @@ impl List {
     responses((status = 200, body = Model, description = "The model")),
 )]
 pub(crate) async fn retrieve(State(app): State<App>, Id(id): Id) -> Result<Json<Model>, ApiError> {
-    app.models.named_view(&id).map(|(view, profile)| Json(Model::new(view, profile)))
+    let (view, profile) = app.models.named_view(&id)?;
+    let saes = app.models.saes(&view.id);
+    Ok(Json(Model::new(view, profile, saes)))
 }
 
 impl Model {
-    /// The model of `view`, as it is steered by `profile`.
-    pub(super) fn new(view: ModelView, profile: Option<String>) -> Self {
+    /// The model of `view`, as it is steered by `profile`, to which `saes` are attached.
+    pub(super) fn new(view: ModelView, profile: Option<String>, saes: Vec<String>) -> Self {
         let value = match view.status {
             ModelStatus::Ready | ModelStatus::Error => Residence::Unloaded,
             ModelStatus::Loading => Residence::Loading,
@@ -128,7 +133,7 @@ impl Model {
             owned_by: "millm",
             meta: view.loaded.map(|Facts { n_ctx, n_ctx_train, n_params, .. }| Meta { n_ctx, n_ctx_train, n_params }),
             status: Status { value, failed: view.status == ModelStatus::Error },
-            millm: Steered { base_model: view.id, profile },
+            millm: Steered { base_model: view.id, profile, saes },
         }
     }
 

@@ -140,7 +140,14 @@ pub(crate) async fn events(State(app): State<App>) -> Response {
 
 /// How the models are now whose state is not `known`.
 fn changes(models: &Models, known: &mut BTreeMap<String, &'static str>, event: &'static str) -> Vec<ModelEvent> {
-    let now: Vec<Model> = models.views().into_iter().map(|view| Model::new(view, None)).collect();
+    let now: Vec<Model> = models
+        .views()
+        .into_iter()
+        .map(|view| {
+            let saes = models.saes(&view.id);
+            Model::new(view, None, saes)
+        })
+        .collect();
     known.retain(|id, _| now.iter().any(|model| model.id == *id));
     let changed = now.into_iter().filter_map(|model| {
         let (id, status) = (model.id.clone(), model.status());

@@ -43,4 +43,13 @@ impl Saes {
             entries.push(entry);
         }
     }
+
+    /// Forgets those that came with the model, but for what somebody has decided about them.
+    pub(crate) fn abandon(&self, model: &str) {
+        self.entries_mut().retain_mut(|entry| {
+            let came_with = entry.comes_with.as_deref() == Some(model);
+            entry.comes_with.take_if(|_| came_with);
+            entry.stored || !came_with
+        });
+    }
 }

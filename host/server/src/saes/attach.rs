@@ -27,7 +27,7 @@ use super::{
     not_found,
     register::invalid,
     self_test::{self, Tested},
-    site::{fix_name, fix_of, site_of},
+    site::{fix_name, fix_of, site_of, usual},
 };
 use crate::{
     blocking::blocking,
@@ -119,8 +119,9 @@ impl Saes {
             ApiError::at(Kind::MissingParameter, "hook_point", message)
         })?;
         let point = point_of(base.engine.spec(), spec, &hook_point)?;
-        let fix = how.site_fix.unwrap_or(spec.site_fix);
-        let site = site_of(fix)?;
+        let model = base.engine.spec();
+        let fix = how.site_fix.unwrap_or_else(|| usual(spec.site_fix, model));
+        let site = site_of(fix, model.embed_scale)?;
         check_memory(&sae)?;
         let tested = if how.untested {
             Tested::skipped("it was not asked for")
@@ -142,8 +143,10 @@ impl Saes {
     pub(super) fn reattach(&self, id: &str, place: &Place, was: &SaeAttachment) -> Result<Standing, ApiError> {
         let sae = self.sae(place).map_err(|reason| invalid("id", &reason))?;
         let fix = was.details["site_fix"].as_str().and_then(fix_of).unwrap_or_default();
+        let scale = was.details["embed_scale"].as_f64().map(|scale| scale as f32);
         let at = (was.model.as_str(), was.hook_point.clone());
-        let attached = self.attached_at(id, place, sae, site_of(fix)?, fix, at, was.details["self_test"].clone())?;
+        let attached =
+            self.attached_at(id, place, sae, site_of(fix, scale)?, fix, at, was.details["self_test"].clone())?;
         Ok(Standing::Attached(Arc::new(attached)))
     }
 
@@ -169,7 +172,12 @@ impl Saes {
 impl AttachedSae {
     /// As the store keeps it.
     pub(super) fn row(&self) -> SaeAttachment {
-        let details = json!({ "site_fix": fix_name(self.fix), "self_test": self.self_test });
+        let embed_scale = match *self.sae.site {
+            Site::Unscaled(scale) => Some(scale),
+            _ => None,
+        };
+        let (site_fix, self_test) = (fix_name(self.fix), &self.self_test);
+        let details = json!({ "site_fix": site_fix, "embed_scale": embed_scale, "self_test": self_test });
         SaeAttachment { model: self.model.clone(), hook_point: self.hook_point.clone(), details }
     }
 }

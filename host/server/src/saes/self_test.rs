@@ -103,12 +103,13 @@ pub(super) fn run(
         return Err(param("it has fewer than three tokens"));
     }
     let (rows, explained) = activations(base, tokens, point, out)?;
-    let fit = |fix| fit(sae, threads, fix, &rows, &explained);
+    let model = base.engine.spec();
+    let fit = |fix| fit(sae, threads, (fix, model.embed_scale), &rows, &explained);
     let found = fit(fix)?;
     let alternative = match fix {
-        SiteFix::None => Some(SiteFix::Centre),
+        SiteFix::None if model.layer_norm => Some(SiteFix::Centre),
         SiteFix::Centre => Some(SiteFix::None),
-        SiteFix::MinusValueBias | SiteFix::EmbedUnscale => None,
+        SiteFix::None | SiteFix::MinusValueBias | SiteFix::EmbedUnscale => None,
     };
     let alternative = alternative.map(fit).transpose()?;
     let spec = sae.spec();
@@ -155,8 +156,14 @@ fn activations(
     Err(refused(&"its engine has ended"))
 }
 
-fn fit(sae: &Sae, threads: &Threads, fix: SiteFix, rows: &[f32], explained: &[f32]) -> Result<Fit, ApiError> {
-    let site: Site = site_of(fix)?;
+fn fit(
+    sae: &Sae,
+    threads: &Threads,
+    (fix, embed_scale): (SiteFix, Option<f32>),
+    rows: &[f32],
+    explained: &[f32],
+) -> Result<Fit, ApiError> {
+    let site: Site = site_of(fix, embed_scale)?;
     let (d_in, d_out) = (sae.spec().d_in as usize, sae.spec().d_out as usize);
     let failed = |error: millm_engine::SaeError| invalid("id", &error.to_string());
     let mut means = vec![0.0_f64; d_out];
