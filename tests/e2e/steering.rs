@@ -56,6 +56,40 @@ fn vectors_of_the_data_folder_have_names_too() {
 }
 
 #[test]
+fn a_control_vector_is_added_at_every_block_it_names() {
+    let control = millm_tests::folders::workspace().join("host/server/tests/fixtures/vectors/control.gguf");
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().join("vectors");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::copy(control, folder.join("mood.gguf")).unwrap();
+    let server = Server::start_in(data.path(), &NO_ARGUMENTS);
+    // As `make.py` beside the file has them.
+    let part = |layer: u32| {
+        let values: Vec<f64> = (0..128).map(|index| f64::from((index * 7 + layer * 11) % 29) / 8.0 - 1.75).collect();
+        json!({"hook_point": format!("blocks.{layer}.hook_resid_post"), "values": values, "strength": 0.5})
+    };
+    let parts = [1, 3, 5].map(part);
+    let apart = json!({"vectors": parts});
+    let whole = json!({"vectors": [{"name": "mood", "strength": 0.5}]});
+    for (path, body) in both_endpoints() {
+        let ask = |steering: &Value| server.post(path, &with(&body, json!({"steering": steering})));
+        assert_eq!(ask(&whole).text(), ask(&apart).text());
+        assert_ne!(ask(&whole).text(), server.post(path, &body).text());
+        let profile = json!({"model": "demo@mood", "steering_scale": 0.5});
+        assert_eq!(server.post(path, &with(&body, profile)).text(), ask(&apart).text());
+    }
+    let points = json!({"prompt": "Once upon a time", "hook_points": ["blocks.*.hook_resid_post"]});
+    let captured = |steering: &Value| {
+        server.post("/api/capture", &with(&points, json!({"steering": steering}))).data()["activations"].clone()
+    };
+    assert_eq!(captured(&whole), captured(&apart));
+    let mut elsewhere = whole;
+    elsewhere["vectors"][0]["hook_point"] = json!("blocks.1.hook_resid_post");
+    let refused = server.post(CHAT, &with(&chat("Tell me a story."), json!({"steering": elsewhere})));
+    assert_eq!((refused.status, refused.error()["param"].as_str()), (400, Some("steering.vectors[0].hook_point")));
+}
+
+#[test]
 fn another_vector_of_the_same_name_is_another_fingerprint() {
     let folder = millm_tests::folders::demo_model().join("vectors");
     let data = tempfile::tempdir().unwrap();

@@ -44,7 +44,7 @@ pub(crate) use self::{
     memory::{Estimate, KvLimits},
     model::{Loading, Model},
     named::Named,
-    vectors::{Profile, Vector, VectorError, Vectors},
+    vectors::{Part, Vector, VectorError, Vectors},
     view::{Facts, ModelView},
 };
 use crate::{

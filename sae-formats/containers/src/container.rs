@@ -2,6 +2,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     fs::File,
+    ops::Deref,
     path::{Path, PathBuf},
 };
 
@@ -17,11 +18,16 @@ use crate::{
     torch::Torch,
 };
 
-/// A mapped file of named tensors.
+/// A file of named tensors, mapped or in memory.
 pub struct Container {
     path: PathBuf,
-    map: Mmap,
+    bytes: Bytes,
     kind: Kind,
+}
+
+enum Bytes {
+    Mapped(Mmap),
+    Read(Vec<u8>),
 }
 
 enum Kind {
@@ -51,7 +57,17 @@ impl Container {
         // nothing here relies on two reads of it being the same.
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;
         let kind = Kind::of(&map).map_err(invalid)?;
-        Ok(Self { path: path.to_owned(), map, kind })
+        Ok(Self { path: path.to_owned(), bytes: Bytes::Mapped(map), kind })
+    }
+
+    /// Reads the list of contents of a file whose bytes are in memory; `path` only names it in errors.
+    ///
+    /// # Errors
+    /// It is none of a known kind, or breaks the rules of its kind.
+    pub fn of(path: &Path, bytes: Vec<u8>) -> Result<Self, ContainerError> {
+        let invalid = |reason: String| ContainerError::Invalid { path: path.to_owned(), reason };
+        let kind = Kind::of(&bytes).map_err(invalid)?;
+        Ok(Self { path: path.to_owned(), bytes: Bytes::Read(bytes), kind })
     }
 
     /// The file.
@@ -93,10 +109,10 @@ impl Container {
     /// There is none of that name, or it is of a type or form that is not known, or its numbers are not there.
     pub fn tensor(&self, name: &str) -> Result<TensorRef<'_>, ContainerError> {
         let found = match &self.kind {
-            Kind::Gguf(file) => file.tensor(&self.map, name),
-            Kind::Safetensors(file) => file.tensor(&self.map, name),
-            Kind::Npz(file) => file.tensor(&self.map, name),
-            Kind::Torch(file) => file.tensor(&self.map, name),
+            Kind::Gguf(file) => file.tensor(&self.bytes, name),
+            Kind::Safetensors(file) => file.tensor(&self.bytes, name),
+            Kind::Npz(file) => file.tensor(&self.bytes, name),
+            Kind::Torch(file) => file.tensor(&self.bytes, name),
         };
         match found {
             Some(Ok(tensor)) => Ok(tensor),
@@ -108,6 +124,17 @@ impl Container {
                 let names = self.names().take(NAMES_IN_ERRORS).map(str::to_owned).collect();
                 Err(ContainerError::Missing { path: self.path.clone(), name: name.to_owned(), names })
             }
+        }
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Read(bytes) => bytes,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What is done to the activations of a request, and who decides it.
 //!
 //! * `headers`: what the headers of a request say
-//! * `edit`: one intervention, in full or in short
+//! * `edit`: one intervention
+//! * `form`: in full or in short
 //! * `op`, `direction`, `condition`: what it does, along what, and when
 //! * `vectors`: vectors by name or by value
 //! * `expression`: all of it in one line
@@ -11,6 +12,7 @@ mod condition;
 mod direction;
 mod edit;
 mod expression;
+mod form;
 mod headers;
 mod op;
 mod refusal;
@@ -23,12 +25,12 @@ use millm_plugin_api::ModelSpec;
 use millm_text::Tokenizer;
 use serde_json::Value;
 
-use self::edit::{Form, insert};
 pub(crate) use self::{edit::Edit, headers::SteeringHeaders, refusal::hook_point_kind};
+use self::{edit::insert, form::Form};
 use crate::{
     error::{ApiError, Kind},
     fields::{Fields, clip, wrong_type},
-    models::{Model, Named, Profile, Vector, Vectors},
+    models::{Model, Named, Vectors},
     saes::SaesOf,
     selector::Selector,
 };
@@ -152,21 +154,23 @@ impl Steering {
     /// Steers by a profile; `source` is where its name stands.
     fn add_profile(&mut self, name: &str, source: &str, scale: f64, steerable: Steerable<'_>) -> Result<(), ApiError> {
         let Steerable { model, spec, vectors, .. } = steerable;
-        let Ok(Vector { values, profile: Some(Profile { hook_point, strength }) }) = vectors.get(name) else {
+        let Some((parts, strength)) = vectors.get(name).ok().and_then(|vector| vector.profile()) else {
             let known = vectors.profiles().collect::<Vec<_>>().join(", ");
             let known = if known.is_empty() { "none" } else { &known };
             let message = format!("The model '{model}' has no profile '{}'; there are: {known}.", clip(name));
             return Err(ApiError::at(Kind::ProfileNotFound, source, message));
         };
         let strength = strength * scale;
-        let edit =
-            Edit::profile(spec, name, &hook_point, values, strength, &mut self.interventions).map_err(|error| {
-                // Everything else about a profile was checked when the model was loaded.
-                let message = format!("Invalid 'steering_scale': {error}");
-                ApiError::at(Kind::InvalidValue, "steering_scale", message)
-            })?;
+        let edit = Edit::profile(spec, name, &parts, strength, &mut self.interventions).map_err(|error| {
+            // Everything else about a profile was checked when the model was loaded.
+            let message = format!("Invalid 'steering_scale': {error}");
+            ApiError::at(Kind::InvalidValue, "steering_scale", message)
+        })?;
         self.edits.push(edit);
-        self.status = format!("{name} ×{strength} at {hook_point}");
+        self.status = match &parts[..] {
+            [part] => format!("{name} ×{strength} at {}", part.hook_point),
+            parts => format!("{name} ×{strength} at {} hook points", parts.len()),
+        };
         self.profile = Some(name.to_owned());
         Ok(())
     }

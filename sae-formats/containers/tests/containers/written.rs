@@ -1,3 +1,6 @@
+use std::fs;
+
+use millm_containers::Container;
 use millm_plugin_api::{DType, TensorRef};
 
 use crate::{fixture, open};
@@ -38,6 +41,15 @@ fn tensors_are_read_in_whatever_form_they_lie() {
         let tensor = file.tensor(name).unwrap();
         assert_eq!((tensor.dtype(), rows(&tensor)), (dtype, counts()), "{file:?} {name}");
     }
+}
+
+#[test]
+fn a_file_in_memory_is_as_one_on_disk() {
+    let path = fixture("stored.npz");
+    let file = Container::of(&path, fs::read(&path).unwrap()).unwrap();
+    assert_eq!(rows(&file.tensor("counts").unwrap()), counts());
+    let error = Container::of(&path, b"nonsense".to_vec()).unwrap_err().to_string();
+    assert!(error.contains("neither safetensors nor npz") && error.contains(path.to_str().unwrap()), "{error}");
 }
 
 #[test]

@@ -1,9 +1,15 @@
-use std::process::Command;
+mod parts;
 
+use std::{process::Command, sync::Arc};
+
+use half::{bf16, f16};
 use millm_plugin_api::{HookPoint, HookPointSpec, HookSite, RowShape};
-use safetensors::tensor::{TensorView, serialize};
+use safetensors::{
+    Dtype,
+    tensor::{TensorView, serialize},
+};
 
-use super::*;
+use super::{vector::Profile, *};
 
 fn file(tensors: &[(&str, Dtype, &[usize], &[u8])]) -> Vec<u8> {
     let view = |dtype, shape: &[usize], data| TensorView::new(dtype, shape.to_vec(), data).unwrap();
@@ -23,6 +29,19 @@ fn folder(files: &[(&str, Vec<u8>)]) -> tempfile::TempDir {
     folder
 }
 
+/// A file that Python wrote.
+fn fixture(name: &str) -> Vec<u8> {
+    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/vectors").join(name)).unwrap()
+}
+
+/// A single vector.
+fn single(vectors: &Vectors, name: &str) -> (Arc<[f32]>, Option<Profile>) {
+    match vectors.get(name) {
+        Ok(Vector::Single { values, profile }) => (values, profile),
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
 #[test]
 fn vectors_of_three_dtypes_are_read_as_f32() {
     let f16s: Vec<u8> = [1.5, -2.0].iter().flat_map(|x| f16::from_f32(*x).to_le_bytes()).collect();
@@ -35,7 +54,7 @@ fn vectors_of_three_dtypes_are_read_as_f32() {
     ]);
     let vectors = Vectors::load(&[folder.path().into(), "/nonexistent".into()]);
     for name in ["a", "b", "c"] {
-        assert_eq!(*vectors.get(name).unwrap().values, [1.5, -2.0]);
+        assert_eq!(*single(&vectors, name).0, [1.5, -2.0]);
     }
     assert_eq!(vectors.get("notes"), Err(VectorError::Unknown(vec!["a".into(), "b".into(), "c".into()])));
 }
@@ -45,7 +64,7 @@ fn the_vectors_of_the_first_folder_win() {
     let first = folder(&[("sea.safetensors", file(&[("v", Dtype::F32, &[1], &f32s(&[1.0]))]))]);
     let second = folder(&[("sea.safetensors", file(&[("v", Dtype::F32, &[1], &f32s(&[2.0]))]))]);
     let vectors = Vectors::load(&[first.path().into(), second.path().into()]);
-    assert_eq!(*vectors.get("sea").unwrap().values, [1.0]);
+    assert_eq!(*single(&vectors, "sea").0, [1.0]);
 }
 
 #[test]
@@ -72,7 +91,7 @@ fn a_broken_file_costs_its_name_and_nothing_else() {
     for (name, vector) in &vectors.by_name {
         assert_eq!(vector.is_ok(), name == "good", "{name}: {vector:?}");
     }
-    assert_eq!(vectors.get("nan"), Err(VectorError::Unusable("element 1 is not a finite number".into())));
+    assert_eq!(vectors.get("nan"), Err(VectorError::Unusable("tensor 'v': element 1 is not a finite number".into())));
 }
 
 #[test]
@@ -95,8 +114,95 @@ fn a_file_may_say_how_to_steer_with_its_vector() {
     let hook_embed = HookPointSpec::new(HookPoint::model(HookSite::EMBED), RowShape::Flat { width: 2 });
     vectors.fit(&ModelSpec { hook_points: vec![hook_embed], ..ModelSpec::default() });
     assert_eq!(vectors.profiles().collect::<Vec<_>>(), ["both", "point"]);
-    let strength = |name| vectors.get(name).unwrap().profile.map(|profile| profile.strength);
+    let strength = |name| single(&vectors, name).1.map(|profile| profile.strength);
     assert_eq!([strength("plain"), strength("point"), strength("both")], [None, Some(1.0), Some(-2.5)]);
     assert_eq!(strength("elsewhere"), None);
     assert!(matches!(vectors.get("odd"), Err(VectorError::Unusable(reason)) if reason.contains("1e99")));
+}
+
+#[test]
+fn a_vector_is_the_same_in_every_kind_of_file() {
+    let hostile = include_bytes!("../../../../../sae-formats/containers/tests/fixtures/hostile.pt");
+    let folder = folder(&[
+        ("safetensors.safetensors", file(&[("v", Dtype::F32, &[2], &f32s(&[1.0, 2.0]))])),
+        ("npz.npz", fixture("single.npz")),
+        ("pt.pt", fixture("single.pt")),
+        ("pth.pth", fixture("single.pt")),
+        ("hostile.pt", hostile.to_vec()),
+        ("vast.pt", fixture("vast.pt")),
+        ("liar.npz", fixture("control.gguf")),
+        ("fibber.gguf", fixture("single.npz")),
+        // Those that come first count, whatever the later ones say.
+        ("first.npz", fixture("single.npz")),
+        ("first.gguf", fixture("control.gguf")),
+        ("broken.safetensors", b"nonsense".to_vec()),
+        ("broken.npz", fixture("single.npz")),
+    ]);
+    let vectors = Vectors::load(&[folder.path().into()]);
+    for name in ["safetensors", "npz", "pt", "pth", "first"] {
+        assert_eq!((&*single(&vectors, name).0, single(&vectors, name).1), (&[1.0, 2.0][..], None), "{name}");
+    }
+    for (name, mention) in [
+        ("hostile", "'posix.system', which is no tensor and is not run"),
+        ("vast", "at most 16777216 numbers"),
+        ("liar", "'.npz'"),
+        ("fibber", "'.gguf'"),
+        ("broken", "neither safetensors nor npz"),
+    ] {
+        let Err(VectorError::Unusable(reason)) = vectors.get(name) else { panic!("{name} is usable") };
+        assert!(reason.contains(mention) && !reason.contains(folder.path().to_str().unwrap()), "{name}: {reason}");
+    }
+}
+
+#[test]
+fn a_json_file_beside_a_vector_says_what_its_metadata_could() {
+    let said = |metadata: &[(&str, &str)]| {
+        let data = f32s(&[1.0, 2.0]);
+        let view = TensorView::new(Dtype::F32, vec![2], &data).unwrap();
+        let metadata = metadata.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        serialize([("v", view)], Some(metadata)).unwrap()
+    };
+    let json = |text: &str| text.as_bytes().to_vec();
+    let folder = folder(&[
+        ("a.npz", fixture("single.npz")),
+        ("a.json", json(r#"{"hook_point": "hook_embed", "recommended_strength": 3}"#)),
+        ("b.pt", fixture("single.pt")),
+        ("b.json", json(r#"{"hook_point": "hook_embed", "scale": 3.0}"#)),
+        ("c.safetensors", said(&[("hook_point", "hook_embed")])),
+        ("c.json", json(r#"{"hook_point": "hook_embed", "scale": 3}"#)),
+        ("place.safetensors", said(&[("hook_point", "hook_embed")])),
+        ("place.json", json(r#"{"hook_point": "blocks.0.hook_resid_post"}"#)),
+        ("strength.safetensors", said(&[("hook_point", "hook_embed"), ("recommended_strength", "2")])),
+        ("strength.json", json(r#"{"scale": 3}"#)),
+        ("twice.npz", fixture("single.npz")),
+        ("twice.json", json(r#"{"hook_point": "hook_embed", "scale": 3, "recommended_strength": 3}"#)),
+        ("misspelt.npz", fixture("single.npz")),
+        ("misspelt.json", json(r#"{"hook_piont": "hook_embed"}"#)),
+        ("large.npz", fixture("single.npz")),
+        ("large.json", json(r#"{"hook_point": "hook_embed", "scale": 1e99}"#)),
+        ("long.npz", fixture("single.npz")),
+        ("long.json", vec![b' '; 65537]),
+        ("alone.json", json("{}")),
+    ]);
+    let vectors = Vectors::load(&[folder.path().into()]);
+    let expected = Profile { hook_point: "hook_embed".into(), strength: 3.0 };
+    for name in ["a", "b", "c"] {
+        assert_eq!(single(&vectors, name).1.as_ref(), Some(&expected), "{name}");
+    }
+    for (name, mention) in [
+        ("place", "disagree about 'hook_point'"),
+        ("strength", "disagree about 'recommended_strength'"),
+        ("twice", "duplicate field"),
+        ("misspelt", "hook_piont"),
+        ("large", "1e99"),
+        ("long", "at most 65536"),
+    ] {
+        let Err(VectorError::Unusable(reason)) = vectors.get(name) else { panic!("{name} is usable") };
+        assert!(reason.contains(mention), "{name}: {reason}");
+    }
+    assert!(matches!(vectors.get("alone"), Err(VectorError::Unknown(_))));
+    // What is beside it is part of it.
+    let digest = |vectors: &Vectors| vectors.digests().find(|(name, _)| *name == "a").unwrap().1;
+    fs::write(folder.path().join("a.json"), r#"{"hook_point": "hook_embed"}"#).unwrap();
+    assert_ne!(digest(&vectors), digest(&Vectors::load(&[folder.path().into()])));
 }

@@ -6,14 +6,15 @@ use serde_json::Value;
 
 use super::{
     Steerable,
-    edit::Form,
+    form::Form,
+    op::Op,
     refusal::of_sae,
     vectors::{given, named},
 };
 use crate::{
     error::{ApiError, Kind},
-    fields::Fields,
-    models::{Profile, Vector},
+    fields::{Fields, clip},
+    models::{Part, Vector},
     saes::AttachedSae,
 };
 
@@ -38,8 +39,7 @@ pub(super) enum Direction {
     Vector {
         /// None of one that is in the request.
         name: Option<String>,
-        values: Arc<[f32]>,
-        profile: Option<Profile>,
+        vector: Vector,
     },
 }
 
@@ -69,12 +69,12 @@ impl Asked {
             }
             (None, Some(name), None) if sae.is_none() => {
                 let param = fields.path(vector_key.unwrap_or_default());
-                let Vector { values, profile } = named(&name, steerable.vectors, param)?;
-                Ok(Direction::Vector { name: Some(name), values, profile })
+                let vector = named(&name, steerable.vectors, param)?;
+                Ok(Direction::Vector { name: Some(name), vector })
             }
             (None, None, Some(values)) if sae.is_none() => {
                 let values = given(&values, &fields.path("values"))?;
-                Ok(Direction::Vector { name: None, values, profile: None })
+                Ok(Direction::Vector { name: None, vector: Vector::Single { values, profile: None } })
             }
             (None, None, None) => {
                 let param = words.first().cloned().unwrap_or_default();
@@ -94,18 +94,46 @@ impl Asked {
 }
 
 impl Direction {
-    /// In raw units.
-    pub(super) fn values(&self) -> &Arc<[f32]> {
+    /// The directions and where they belong, in raw units. `given` is where the request wants it.
+    pub(super) fn parts(&self, fields: &Fields, given: Option<String>, op: Op) -> Result<Vec<Part>, ApiError> {
+        let wrong = |why: String| {
+            let path = fields.path("hook_point");
+            Err(ApiError::at(Kind::InvalidValue, path.clone(), format!("Invalid '{path}': {why}.")))
+        };
+        let at = |hook_point: Option<String>, values: &Arc<[f32]>| {
+            let hook_point = fields.require("hook_point", hook_point)?;
+            Ok(vec![Part { hook_point, values: Arc::clone(values) }])
+        };
         match self {
-            Self::Feature { values, .. } | Self::Vector { values, .. } => values,
+            Self::Feature { sae, values, .. } => match (given, op) {
+                (Some(given), Op::Move(_)) if given != sae.hook_point => wrong(format!(
+                    "features of '{}' are measured at {}, so they cannot be set elsewhere",
+                    sae.id, sae.hook_point
+                )),
+                (_, Op::Move(_)) => at(Some(sae.hook_point.clone()), values),
+                (given, _) => at(given.or_else(|| Some(sae.writes_at())), values),
+            },
+            Self::Vector { vector: Vector::Single { values, profile }, .. } => {
+                at(given.or_else(|| profile.as_ref().map(|profile| profile.hook_point.clone())), values)
+            }
+            Self::Vector { vector: Vector::Parts { parts, .. }, name } => match given {
+                Some(_) => wrong(format!(
+                    "the vector '{}' has {} parts, and each of them belongs where its file says",
+                    clip(name.as_deref().unwrap_or_default()),
+                    parts.len()
+                )),
+                None => Ok(parts.to_vec()),
+            },
         }
     }
 
-    /// Where it belongs if nobody says otherwise.
-    pub(super) fn hook_point(&self) -> Option<String> {
+    /// How strongly it is added if nobody says otherwise; `is_placed` if the request says where. `None` if somebody must.
+    pub(super) fn strength(&self, is_placed: bool) -> Option<f64> {
         match self {
-            Self::Feature { sae, .. } => Some(sae.writes_at()),
-            Self::Vector { profile, .. } => profile.as_ref().map(|profile| profile.hook_point.clone()),
+            Self::Feature { .. } => None,
+            // What its file says holds as a whole: a strength is for a place.
+            Self::Vector { vector, .. } if !is_placed => Some(vector.profile().map_or(1.0, |(_, strength)| strength)),
+            Self::Vector { .. } => Some(1.0),
         }
     }
 }

@@ -10,27 +10,16 @@ use sha2::{Digest, Sha256};
 use super::{
     Steerable, Steering, condition,
     direction::{Asked, Direction},
+    form::Form,
     op::{Op, Unit},
-    refusal::{Part, refuse},
+    refusal::{Fault, refuse},
 };
 use crate::{
     error::{ApiError, Kind},
     fields::Fields,
+    models::Part,
     selector::Selector,
 };
-
-/// Where an intervention stands in a request, which says how much of it is spelt out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    /// `steering.interventions`.
-    Intervention,
-    /// `steering.features`: features to add.
-    Feature,
-    /// `steering.vectors`: vectors to add.
-    Vector,
-    /// A term of `steering`, if that is a line.
-    Line,
-}
 
 /// An intervention as it is told.
 #[derive(Clone, Debug)]
@@ -39,44 +28,6 @@ pub(crate) struct Edit {
     pub(crate) said: Map<String, Value>,
     /// At how many hook points it is done.
     pub(crate) points: usize,
-}
-
-impl Form {
-    /// What they are called in `steering`.
-    pub(super) fn key(self) -> &'static str {
-        match self {
-            Self::Intervention | Self::Line => "interventions",
-            Self::Feature => "features",
-            Self::Vector => "vectors",
-        }
-    }
-
-    /// The word for one of them.
-    pub(super) fn noun(self) -> &'static str {
-        match self {
-            Self::Intervention | Self::Line => "intervention",
-            Self::Feature => "feature",
-            Self::Vector => "vector",
-        }
-    }
-
-    /// Where all of them are, or one.
-    pub(super) fn path(self, index: Option<usize>) -> String {
-        match (self, index) {
-            (Self::Line, _) => "steering".to_owned(),
-            (form, Some(index)) => format!("steering.{}[{index}]", form.key()),
-            (form, None) => format!("steering.{}", form.key()),
-        }
-    }
-
-    /// What a feature and a vector are called in one, where they can be.
-    pub(super) fn words(self) -> (Option<&'static str>, Option<&'static str>) {
-        match self {
-            Self::Intervention | Self::Line => (Some("feature"), Some("vector")),
-            Self::Feature => (Some("index"), None),
-            Self::Vector => (None, Some("name")),
-        }
-    }
 }
 
 /// Adds the intervention in `fields` to `steering`, `scale` times as strong as it says.
@@ -102,29 +53,37 @@ pub(super) fn insert(
     let when = condition::read(&mut fields, sae_said.as_deref(), steerable)?;
     fields.deny_rest()?;
     let direction = asked.find(&fields, form, steerable)?;
-    let is_given = hook_point.is_some();
-    let hook_point = place(&fields, hook_point, &direction, op)?;
-    let at = |part: Part| {
+    let usual = direction.strength(hook_point.is_some());
+    let parts = direction.parts(&fields, hook_point, op)?;
+    let at = |fault: Fault| {
         let (feature, vector) = form.words();
-        fields.path(match part {
-            Part::HookPoint => "hook_point",
-            Part::Direction => match &direction {
+        fields.path(match fault {
+            // One that the file says is the vector's.
+            Fault::HookPoint if parts.len() > 1 => vector.unwrap_or("vector"),
+            Fault::HookPoint => "hook_point",
+            Fault::Direction => match &direction {
                 Direction::Feature { .. } => feature.unwrap_or("feature"),
                 Direction::Vector { name: Some(_), .. } => vector.unwrap_or("vector"),
                 Direction::Vector { name: None, .. } => "values",
             },
-            Part::Amount => amount(op),
-            Part::Apply => "apply",
-            Part::When => "when",
+            Fault::Amount => amount(op),
+            Fault::Apply => "apply",
+            Fault::When => "when",
         })
     };
-    let (action, strength) = action(&fields, op, unit, &direction, (&hook_point, is_given), scale)
-        .map_err(|wrong| wrong.unwrap_or_else(|error| refuse(&error, at)))?;
+    let op = op.or_strength(&fields, usual)?;
     let apply = selector.as_ref().map(Selector::selection).unwrap_or_default();
-    let inserted = steering.interventions.insert(steerable.spec, &hook_point, action, Scope { apply, when });
-    let points = inserted.map_err(|error| refuse(&error, at))?;
+    let scope = Scope { apply, when };
+    let mut points = Vec::new();
+    for part in &parts {
+        let times = factor(&fields, unit, &direction, op, &part.hook_point)?;
+        let action = action(op, unit, &direction, &part.values, times, scale);
+        let inserted = action
+            .and_then(|action| steering.interventions.insert(steerable.spec, &part.hook_point, action, scope.clone()));
+        points.extend(inserted.map_err(|error| refuse(&error, at))?);
+    }
     steering.selectors.extend(selector);
-    if let Some(strength) = strength {
+    if let Op::Add { strength: Some(strength) } = op {
         said.insert("strength".to_owned(), json!(strength));
     }
     if let Direction::Feature { sae, .. } = &direction {
@@ -133,68 +92,33 @@ pub(super) fn insert(
     }
     let scale = (scale != 1.0).then(|| json!(scale));
     said.extend(scale.map(|scale| ("scale".to_owned(), scale)));
-    steering.edits.push(Edit::new(said, steerable.spec, &points, direction.values()));
+    steering.edits.push(Edit::new(said, steerable.spec, &points, &parts));
     Ok(())
 }
 
-/// Where it is done.
-fn place(fields: &Fields, given: Option<String>, direction: &Direction, op: Op) -> Result<String, ApiError> {
-    if let (Some(given), Direction::Feature { sae, .. }, Op::Move(_)) = (&given, direction, op)
-        && *given != sae.hook_point
-    {
-        let path = fields.path("hook_point");
-        let message = format!(
-            "Invalid '{path}': features of '{}' are measured at {}, so they cannot be set elsewhere.",
-            sae.id, sae.hook_point
-        );
-        return Err(ApiError::at(Kind::InvalidValue, path, message));
-    }
-    let usual = match (direction, op) {
-        (Direction::Feature { sae, .. }, Op::Move(_)) => Some(sae.hook_point.clone()),
-        _ => direction.hook_point(),
-    };
-    fields.require("hook_point", given.or(usual))
-}
-
-/// What is done to a row, and how strongly something is added.
+/// What is done to a row along `values`, with every number `times` and the whole `scale` times as strong.
 fn action(
-    fields: &Fields,
     op: Op,
     unit: Unit,
     direction: &Direction,
-    (hook_point, is_given): (&str, bool),
+    values: &Arc<[f32]>,
+    times: f64,
     scale: f64,
-) -> Result<(Action, Option<f64>), Result<ApiError, InterventionError>> {
-    let times = factor(fields, unit, direction, op, hook_point).map_err(Ok)?;
-    let values = direction.values();
+) -> Result<Action, InterventionError> {
     let strength = match (op, direction) {
-        (Op::Add { strength: Some(strength) }, _) => strength,
-        (Op::Add { strength: None }, Direction::Feature { .. }) => {
-            return Err(fields
-                .require::<f64>("strength", None)
-                .map_err(Ok)
-                .err()
-                .unwrap_or_else(|| Ok(ApiError::internal())));
-        }
-        // What its file says holds as a whole: a strength is for a place.
-        (Op::Add { strength: None }, Direction::Vector { profile, .. }) => {
-            profile.as_ref().filter(|_| !is_given).map_or(1.0, |profile| profile.strength)
-        }
+        (Op::Add { strength }, _) => strength.unwrap_or(1.0),
         (Op::Move(goal), Direction::Feature { sae, feature, .. }) => {
-            let action = Action::move_feature(&sae.sae, *feature, goal.target(times), scale as f32);
-            return action.map(|action| (action, None)).map_err(Err);
+            return Action::move_feature(&sae.sae, *feature, goal.target(times), scale as f32);
         }
         (Op::Move(goal) | Op::Project(goal), _) => {
-            let action = Action::move_along(values, goal.target(times), scale as f32);
-            return action.map(|action| (action, None)).map_err(Err);
+            return Action::move_along(values, goal.target(times), scale as f32);
         }
     };
     let amount = (strength * times * scale) as f32;
-    let action = match unit {
+    match unit {
         Unit::ResidualNorm => Action::add_relative(values, amount),
         Unit::Raw | Unit::MaxActivation => Action::add(Arc::clone(values), amount),
-    };
-    action.map(|action| (action, Some(strength))).map_err(Err)
+    }
 }
 
 /// What the numbers of an intervention are multiplied by.
@@ -251,28 +175,30 @@ fn amount(op: Op) -> &'static str {
 }
 
 impl Edit {
-    /// Adds a profile's vector.
+    /// Adds the parts of a profile.
     pub(super) fn profile(
         spec: &ModelSpec,
         name: &str,
-        hook_point: &str,
-        values: Arc<[f32]>,
+        parts: &[Part],
         strength: f64,
         interventions: &mut Interventions,
     ) -> Result<Self, InterventionError> {
-        let action = Action::add(Arc::clone(&values), strength as f32)?;
-        let points = interventions.insert(spec, hook_point, action, Scope::default())?;
-        let said = json!({ "vector": name, "hook_point": hook_point, "strength": strength });
-        let Value::Object(said) = said else { return Ok(Self { said: Map::new(), points: points.len() }) };
-        Ok(Self::new(said, spec, &points, &values))
+        let mut points = Vec::new();
+        for Part { hook_point, values } in parts {
+            let action = Action::add(Arc::clone(values), strength as f32)?;
+            points.extend(interventions.insert(spec, hook_point, action, Scope::default())?);
+        }
+        let said = [("vector".to_owned(), json!(name)), ("strength".to_owned(), json!(strength))];
+        Ok(Self::new(said.into_iter().collect(), spec, &points, parts))
     }
 
-    fn new(mut said: Map<String, Value>, spec: &ModelSpec, points: &[HookId], direction: &[f32]) -> Self {
+    fn new(mut said: Map<String, Value>, spec: &ModelSpec, points: &[HookId], parts: &[Part]) -> Self {
         let name = |point: &HookId| spec.hook_points.get(point.0 as usize).map(|hook| hook.point.to_string());
         said.insert("hook_points".to_owned(), points.iter().filter_map(name).collect());
         said.shift_remove("hook_point");
         let mut hasher = Sha256::new();
-        direction.iter().for_each(|number| hasher.update(number.to_le_bytes()));
+        let numbers = parts.iter().flat_map(|part| part.values.iter());
+        numbers.for_each(|number| hasher.update(number.to_le_bytes()));
         let sha256: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         said.insert("direction_sha256".to_owned(), sha256.into());
         Self { said, points: points.len() }

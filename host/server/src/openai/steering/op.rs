@@ -81,6 +81,14 @@ impl Op {
             other => return Err(unsupported(fields, "op", other, &OPS)),
         })
     }
+
+    /// The same with a strength, where it takes one: `usual` if the request has none.
+    pub(super) fn or_strength(self, fields: &Fields, usual: Option<f64>) -> Result<Self, ApiError> {
+        match self {
+            Self::Add { strength } => Ok(Self::Add { strength: Some(fields.require("strength", strength.or(usual))?) }),
+            other => Ok(other),
+        }
+    }
 }
 
 impl Goal {

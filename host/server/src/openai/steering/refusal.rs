@@ -4,9 +4,9 @@ use millm_engine::{HookPointError, InterventionError, SaeError};
 
 use crate::error::{ApiError, Kind};
 
-/// Part of an intervention that may be at fault.
+/// Fault of an intervention that may be at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum Fault {
     HookPoint,
     /// What it goes along.
     Direction,
@@ -17,22 +17,22 @@ pub(super) enum Part {
 }
 
 /// Why an intervention is refused. `path` says where its parts are.
-pub(super) fn refuse(error: &InterventionError, path: impl Fn(Part) -> String) -> ApiError {
+pub(super) fn refuse(error: &InterventionError, path: impl Fn(Fault) -> String) -> ApiError {
     let (kind, part) = match error {
-        InterventionError::HookPoint(error) => (hook_point_kind(error), Part::HookPoint),
-        InterventionError::ReadOnly { .. } => (Kind::ReadOnlyHookPoint, Part::HookPoint),
-        InterventionError::WrongLength { .. } => (Kind::InvalidVectorLength, Part::Direction),
-        InterventionError::NotFinite { .. } | InterventionError::NoDirection => (Kind::InvalidValue, Part::Direction),
-        InterventionError::Transcoder => (Kind::UnsupportedValue, Part::Direction),
+        InterventionError::HookPoint(error) => (hook_point_kind(error), Fault::HookPoint),
+        InterventionError::ReadOnly { .. } => (Kind::ReadOnlyHookPoint, Fault::HookPoint),
+        InterventionError::WrongLength { .. } => (Kind::InvalidVectorLength, Fault::Direction),
+        InterventionError::NotFinite { .. } | InterventionError::NoDirection => (Kind::InvalidValue, Fault::Direction),
+        InterventionError::Transcoder => (Kind::UnsupportedValue, Fault::Direction),
         InterventionError::StrengthNotFinite
         | InterventionError::TargetNotFinite
         | InterventionError::NoBound
-        | InterventionError::EmptyRange { .. } => (Kind::InvalidValue, Part::Amount),
-        InterventionError::NoPositions => (Kind::InvalidSelector, Part::Apply),
+        | InterventionError::EmptyRange { .. } => (Kind::InvalidValue, Fault::Amount),
+        InterventionError::NoPositions => (Kind::InvalidSelector, Fault::Apply),
         InterventionError::ConditionNotAtOnePoint | InterventionError::ConditionTooLate { .. } => {
-            (Kind::InvalidValue, Part::When)
+            (Kind::InvalidValue, Fault::When)
         }
-        InterventionError::Sae(error) => return of_sae(error, &path(Part::Direction)),
+        InterventionError::Sae(error) => return of_sae(error, &path(Fault::Direction)),
     };
     let path = path(part);
     ApiError::at(kind, path.clone(), format!("Invalid '{path}': {error}"))

@@ -1,6 +1,7 @@
 //! What steers, and who decides it.
 
 mod edits;
+mod parts;
 
 use std::{fs, path::Path};
 

@@ -41,7 +41,8 @@ struct Intervention {
     vector: Option<String>,
     /// As many as the hook point is wide.
     values: Option<Vec<f32>>,
-    /// May be left out of a feature, which belongs where its SAE is, and of a vector whose file says it.
+    /// May be left out of a feature, which belongs where its SAE is, and of a vector whose file says it. Is left out of a
+    /// vector of several parts, such as a control vector.
     hook_point: Option<String>,
     op: Option<Op>,
     /// Of `add`.
@@ -77,7 +78,8 @@ struct SteeringFeature {
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 struct SteeringVector {
-    /// Where it is added, such as `blocks.3.hook_resid_post`. May be left out of a vector whose file says it.
+    /// Where it is added, such as `blocks.3.hook_resid_post`. May be left out of a vector whose file says it, and is left out
+    /// of one of several parts, such as a control vector.
     hook_point: Option<String>,
     /// A vector of the model.
     name: Option<String>,
