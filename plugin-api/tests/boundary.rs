@@ -51,6 +51,8 @@ impl Architecture for ToyArchitecture {
             n_ctx: 8,
             n_ctx_short: None,
             n_params: 0,
+            layer_norm: true,
+            embed_scale: Some(2.5),
             dtype: DType::F32,
             hook_points,
             absent: vec![AbsentHookPoint { pattern: "blocks.*.hook_z".parse().unwrap(), reason: "no heads".into() }],
@@ -202,6 +204,7 @@ fn forward(
 fn a_step_arrives_as_it_was_sent() {
     let model = load(0).unwrap();
     assert_eq!((model.spec().d_vocab, model.pages().unwrap().pages_free), (10, 1));
+    assert_eq!((model.spec().layer_norm, model.spec().embed_scale), (true, Some(2.5)));
     let (a, b) = (model.new_sequence(0).unwrap(), model.new_sequence(0).unwrap());
     forward(&model, &[(&a, 2)], &[1, 2], &[], None).unwrap();
     let logits = forward(&model, &[(&b, 3), (&a, 1)], &[3, 4, 5, 1], &[1, 3], None).unwrap();

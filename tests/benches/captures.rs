@@ -86,7 +86,7 @@ fn prefill(engine: &Engine, captures: &Captures) -> Duration {
         match event {
             Event::Captured(found) => captured = found.activations.iter().all(|found| found.shape[0] == PROMPT),
             Event::Failed(error) => panic!("{error}"),
-            Event::Text { .. } | Event::Finished { .. } => {}
+            Event::Text { .. } | Event::Steered { .. } | Event::Finished { .. } => {}
         }
     }
     assert!(captured);

@@ -71,7 +71,7 @@ fn collect(mut events: Receiver<Event>) -> Vec<u32> {
         match event {
             Event::Text { logprobs, .. } => bits.extend(logprobs.iter().map(|found| found.logprob.to_bits())),
             Event::Failed(error) => panic!("{error}"),
-            Event::Captured(_) | Event::Finished { .. } => {}
+            Event::Captured(_) | Event::Steered { .. } | Event::Finished { .. } => {}
         }
     }
     bits

@@ -4,14 +4,17 @@
 
 mod captures;
 mod company;
+mod edits;
 mod grammars;
 mod inside;
 mod isolation;
 mod means;
 mod mixes;
+mod news;
 mod prefixes;
 mod pressure;
 mod regimes;
+mod saes;
 mod support;
 mod toy;
 mod turns;

@@ -1,11 +1,10 @@
 //! Whatever shares the machine: what a request gets, it gets alone, bit for bit.
 //!
-//! Random requests with different steering, lengths, seeds, logprobs and captures arrive at random times, some leave early,
-//! in engines with little memory, small steps and few places, with cached prefixes or without. 1000 mixes by default;
-//! `PROPTEST_CASES=100000 cargo test --release -p millm-tests --test engine mixes` runs more.
+//! Random requests with different steering, edits of features, lengths, seeds, logprobs and captures arrive at random times,
+//! some leave early, in engines with little memory, small steps and few places, with cached prefixes or without. 1000 mixes
+//! by default; `PROPTEST_CASES=100000 cargo test --release -p millm-tests --test engine mixes` runs more.
 
 mod asked;
-mod news;
 mod stage;
 
 use proptest::prelude::*;

@@ -137,6 +137,7 @@ pub(crate) fn collect(mut events: Receiver<Event>) -> Vec<Outcome> {
                 assert!(!captured && texts.is_empty() && outcomes.is_empty(), "captures come once and first");
                 captured = true;
             }
+            Event::Steered { .. } => {}
             Event::Failed(error) => panic!("{error}"),
         }
     }

@@ -2,12 +2,14 @@
 //!
 //! * `reference`: what SAELens computes for what it saves (`golden/make.py`), and the equations of Gemma Scope
 //!   (`gemma/make.py`)
+//! * `edits`: what transformers computes with an SAE spliced in and features edited (`edits/make.py`), in the engine
 //! * `broken`: files that are not what they should be, and older ones
 //! * `huge`: an SAE that is larger than memory
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod broken;
+mod edits;
 mod huge;
 mod reference;
 

@@ -31,7 +31,11 @@ pub use self::{
     tally::{Effects, Tally},
     target::Target,
 };
-pub(crate) use self::{pass::Pass, selection::Timeline, tally::Ledger};
+pub(crate) use self::{
+    pass::Pass,
+    selection::Timeline,
+    tally::{Count, Ledger},
+};
 use crate::hook_points::resolve;
 
 /// The interventions of one request, in the order in which they apply. Cheap to clone.

@@ -1,7 +1,8 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use millm_engine::{
-    Action, Captures, Interventions, LogitLens, Request, Sampling, Scope, Selection, hook_points::resolve,
+    Action, Bound, Captures, Chosen, Condition, Interventions, LogitLens, Request, Rules, Sampling, Scope, Selection,
+    Target, hook_points::resolve, sae::Attached,
 };
 use millm_plugin_api::ModelSpec;
 use millm_text::{Grammar, GrammarCompiler, GrammarSource};
@@ -20,6 +21,8 @@ pub(crate) struct Wish {
     sampling: usize,
     /// Point, strength, and the position from which on.
     steering: Option<(usize, i8, usize)>,
+    /// Feature, target, which rows, and whether under a condition.
+    edit: Option<(u32, usize, usize, bool)>,
     logprobs: bool,
     prompt_logprobs: bool,
     captures: Option<usize>,
@@ -49,6 +52,22 @@ pub(crate) struct Asked {
 
 const POINTS: [&str; 4] = ["hook_embed", "blocks.0.hook_resid_post", "blocks.*.hook_resid_mid", "logits"];
 
+const TARGETS: [Target; 3] = [Target::Set(1.5), Target::Clamp { min: Some(0.2), max: Some(0.6) }, Target::Scale(-1.0)];
+
+fn selection(index: usize) -> Selection {
+    let chosen = |chosen| Selection::Chosen(Arc::new(chosen));
+    let none = Chosen::default;
+    match index {
+        0 => Selection::Everything,
+        1 => chosen(Chosen { generation: Rules::all(), ..none() }),
+        2 => chosen(Chosen { prompt: Rules { positions: [-1].into(), ..Rules::default() }, ..none() }),
+        _ => {
+            let tokens = Rules { tokens: (3..40).collect(), ..Rules::default() };
+            chosen(Chosen { prompt: tokens.clone(), generation: tokens, ..none() })
+        }
+    }
+}
+
 pub(crate) fn any() -> impl Strategy<Value = Asked> {
     let prompt = (0_usize..3, 1_usize..44, 3_u32..90);
     let steering = prop::option::of((
@@ -56,7 +75,8 @@ pub(crate) fn any() -> impl Strategy<Value = Asked> {
         prop::sample::select(vec![-3_i8, 0, 2]),
         prop::sample::select(vec![0, 16, 20]),
     ));
-    let what = (0_usize..12, 1_u32..4, 0_usize..4, steering);
+    let edit = prop::option::of((0_u32..3, 0..TARGETS.len(), 0_usize..4, any_bool(0.3)));
+    let what = (0_usize..12, 1_u32..4, 0_usize..4, steering, edit);
     let reads = (
         any_bool(0.3),
         any_bool(0.2),
@@ -64,24 +84,25 @@ pub(crate) fn any() -> impl Strategy<Value = Asked> {
         any_bool(0.2),
         prop::option::weighted(0.25, 0_usize..2),
     );
-    let wish =
-        (prompt, what, reads).prop_map(|((begins, length, ends), (max_tokens, choices, sampling, steering), reads)| {
-            let (logprobs, prompt_logprobs, captures, stops, grammar) = reads;
-            Wish {
-                begins,
-                length,
-                ends,
-                max_tokens,
-                choices,
-                sampling,
-                steering,
-                logprobs,
-                prompt_logprobs,
-                captures,
-                stops,
-                grammar,
-            }
-        });
+    let wish = (prompt, what, reads).prop_map(|((begins, length, ends), what, reads)| {
+        let (max_tokens, choices, sampling, steering, edit) = what;
+        let (logprobs, prompt_logprobs, captures, stops, grammar) = reads;
+        Wish {
+            begins,
+            length,
+            ends,
+            max_tokens,
+            choices,
+            sampling,
+            steering,
+            edit,
+            logprobs,
+            prompt_logprobs,
+            captures,
+            stops,
+            grammar,
+        }
+    });
     let how = (any_bool(0.9), 0_usize..3, 0_u64..1500, prop::option::weighted(0.15, 0_usize..6));
     (wish, how).prop_map(|(wish, (cache_prompt, client, delay, leaves))| Asked {
         wish,
@@ -98,7 +119,7 @@ fn any_bool(probability: f64) -> impl Strategy<Value = bool> {
 
 impl Wish {
     /// As the engine takes it.
-    pub(crate) fn request(&self, spec: &ModelSpec, grammars: &[Grammar]) -> Request {
+    pub(crate) fn request(&self, spec: &ModelSpec, grammars: &[Grammar], sae: &Attached) -> Request {
         let begins = self.begins as u32;
         let mut prompt: Vec<u32> =
             (0..self.length as u32).map(|i| (i * (7 + begins) + i / 5 + begins) % 90 + 3).collect();
@@ -110,6 +131,13 @@ impl Wish {
             let strength = f32::from(strength) / 4.0;
             let scope = Scope { apply: Selection::Positions(from..usize::MAX), when: None };
             interventions.insert(spec, POINTS[point], Action::add(vector.into(), strength).unwrap(), scope).unwrap();
+        }
+        if let Some((feature, target, rows, when)) = self.edit {
+            let action = Action::move_feature(sae, feature, TARGETS[target], 1.0).unwrap();
+            let bound = Bound::Above(0.1);
+            let when = when.then(|| Condition::new(spec, "hook_embed", sae, feature + 3, bound).unwrap());
+            let scope = Scope { apply: selection(rows), when };
+            interventions.insert(spec, "blocks.0.hook_resid_post", action, scope).unwrap();
         }
         let points = ["blocks.1.hook_resid_post", "logits"].map(|name| resolve(spec, name).unwrap()).concat();
         let captures = self.captures.map_or_else(Captures::default, |position| {

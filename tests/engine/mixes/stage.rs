@@ -6,11 +6,12 @@ use std::{
     time::Duration,
 };
 
-use millm_engine::{Engine, EngineConfig, EngineStats, Request, Threads};
+use millm_engine::{Engine, EngineConfig, EngineStats, Request, Threads, sae::Attached};
 use millm_llama::Llama;
 use millm_plugin_api::{
-    LoadOptions, ModelFiles,
+    LoadOptions, ModelFiles, ModelSpec,
     loaded::{LoadedArchitecture, LoadedModel},
+    sae::Activation,
 };
 use millm_tests::{folders::demo_model, host::host};
 use millm_text::{Grammar, ModelText, Tokenizer};
@@ -18,8 +19,8 @@ use millm_text::{Grammar, ModelText, Tokenizer};
 use super::{
     Setup,
     asked::{self, Asked, Wish},
-    news::News,
 };
+use crate::{news::News, saes};
 
 /// Weights of each dtype, a window, and two contexts.
 pub(crate) const MODELS: [&str; 4] = ["mistral-window", "linear-rope-bf16", "f16", "phi3-longrope"];
@@ -35,6 +36,8 @@ pub(crate) struct Stage {
     tokenizer: Tokenizer,
     grammars: Vec<Grammar>,
     models: RefCell<HashMap<(usize, u64), LoadedModel>>,
+    /// Of each model: the same for all, so that they may share what it has changed.
+    saes: RefCell<HashMap<usize, Attached>>,
     alone: RefCell<HashMap<(usize, Wish), News>>,
     seen: Cell<EngineStats>,
 }
@@ -43,7 +46,8 @@ impl Stage {
     pub(crate) fn new() -> Self {
         let ModelText { tokenizer, grammars, .. } = ModelText::load(&demo_model()).unwrap();
         let grammars = asked::grammars(&grammars);
-        Self { tokenizer, grammars, models: RefCell::default(), alone: RefCell::default(), seen: Cell::default() }
+        let (models, saes, alone) = (RefCell::default(), RefCell::default(), RefCell::default());
+        Self { tokenizer, grammars, models, saes, alone, seen: Cell::default() }
     }
 
     /// What has happened in all mixes.
@@ -66,6 +70,14 @@ impl Stage {
         self.models.borrow_mut().entry((index, pages)).or_insert_with(load).clone()
     }
 
+    /// A wish as the engine takes it. Features of every other model's SAE compete.
+    fn request(&self, model: usize, spec: &ModelSpec, wish: &Wish) -> Request {
+        let activation = if model.is_multiple_of(2) { Activation::Relu } else { Activation::TopK { k: 6, relu: true } };
+        let open = || saes::attached(spec.d_model, saes::spec(activation), 0);
+        let sae = self.saes.borrow_mut().entry(model).or_insert_with(open).clone();
+        wish.request(spec, &self.grammars, &sae)
+    }
+
     /// What a request gets that has an engine for itself, which remembers nothing and computes prompts in one piece.
     fn alone(&self, model: usize, wish: &Wish) -> News {
         let key = (model, wish.clone());
@@ -75,7 +87,7 @@ impl Stage {
         let loaded = self.model(model, PLENTY);
         let config = EngineConfig { cache_prompts: false, ..EngineConfig::default() };
         let (engine, thread) = Engine::start(loaded.clone(), self.tokenizer.clone(), config).unwrap();
-        let news = News::read(engine.submit(wish.request(loaded.spec(), &self.grammars)).unwrap(), None);
+        let news = News::read(engine.submit(self.request(model, loaded.spec(), wish)).unwrap(), None);
         drop(engine);
         thread.join().unwrap();
         self.alone.borrow_mut().insert(key, news.clone());
@@ -98,7 +110,7 @@ impl Stage {
             let request = Request {
                 client,
                 cache_prompt: asked.cache_prompt,
-                ..asked.wish.request(model.spec(), &self.grammars)
+                ..self.request(setup.model, model.spec(), &asked.wish)
             };
             let (fits, leaves) = (request.prompt.len() + request.max_tokens <= engine.n_ctx(), asked.leaves);
             match engine.submit(request) {

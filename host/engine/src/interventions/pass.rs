@@ -101,12 +101,7 @@ impl<'a> Pass<'a> {
         if position >= self.counted {
             let generated = position >= self.timeline.prompt_len;
             let count = self.interventions.list.len();
-            let tally = self.ledger.entry(position / self.block, generated, index, count);
-            tally.rows += 1;
-            if moved != 0.0 {
-                tally.changed += 1;
-                tally.relative += if *norm > 0.0 { f64::from(moved) / f64::from(*norm) } else { 0.0 };
-            }
+            self.ledger.entry(position / self.block, generated, index, count).note(moved, *norm);
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::{
 
 use millm_plugin_api::{PageUsage, loaded::SequenceHandle};
 
-use crate::interventions::{Interventions, Ledger, Tally, Timeline};
+use crate::interventions::{Count, Interventions, Ledger, Timeline};
 
 /// Blocks of fewer positions are not worth their bookkeeping.
 const LEAST_BLOCK: usize = 16;
@@ -48,7 +48,7 @@ struct Entry {
     prompt_len: usize,
     interventions: Interventions,
     /// What these did, block by block.
-    tallies: Vec<Vec<Tally>>,
+    counts: Vec<Vec<Count>>,
     long: bool,
     /// One per block.
     hashes: Vec<u64>,
@@ -129,8 +129,8 @@ impl Prefixes {
         self.used.insert(id, id);
         let Origin { timeline: Timeline { tokens, prompt_len }, interventions, ledger, long } = origin;
         let (tokens, interventions) = (tokens[..len].to_vec(), interventions.clone());
-        let tallies = ledger.blocks(hashes.len());
-        let entry = Entry { sequence, tokens, prompt_len, interventions, tallies, long, hashes, used: id };
+        let counts = ledger.blocks(hashes.len());
+        let entry = Entry { sequence, tokens, prompt_len, interventions, counts, long, hashes, used: id };
         self.entries.insert(id, entry);
     }
 
@@ -159,7 +159,7 @@ impl Prefixes {
             return true;
         }
         entry.tokens.truncate(blocks * block);
-        entry.tallies.truncate(blocks);
+        entry.counts.truncate(blocks);
         let gone = entry.hashes.split_off(blocks);
         self.unlist(id, &gone);
         true
@@ -249,6 +249,6 @@ impl Entry {
     /// What the interventions of `origin` have done to its first `len` positions.
     fn ledger(&self, origin: Origin<'_>, len: usize, block: usize) -> Ledger {
         let pairs = self.pairs(origin, len).unwrap_or_default();
-        Ledger::of_blocks(&self.tallies[..len / block], &pairs, origin.interventions.len())
+        Ledger::of_blocks(&self.counts[..len / block], &pairs, origin.interventions.len())
     }
 }
