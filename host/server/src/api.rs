@@ -11,6 +11,7 @@ pub(crate) mod capabilities;
 pub(crate) mod capture;
 mod capture_file;
 pub(crate) mod certificate;
+mod created;
 pub(crate) mod dtype;
 pub(crate) mod encode;
 pub(crate) mod envelope;

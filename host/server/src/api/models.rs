@@ -2,16 +2,11 @@
 
 use std::time::Duration;
 
-use axum::{
-    Json,
-    extract::State,
-    http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
-};
+use axum::{Json, extract::State, response::Response};
 use millm_store::PrependBos;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
+    created::{check_source, created},
     envelope::{Items, Nothing, Success, success},
     wait::Wait,
 };
@@ -64,20 +59,12 @@ pub(crate) async fn create(
 ) -> Result<Response, ApiError> {
     let mut fields = Fields::parse(&body)?;
     fields.deny_others(&["source", "local_path", "id"])?;
-    let source = fields.string("source")?;
-    if fields.require("source", source)? != "local" {
-        let message = "Invalid 'source': only 'local' is supported, a folder of the machine that millm runs on.";
-        return Err(ApiError::at(Kind::UnsupportedValue, "source", message));
-    }
+    check_source(&mut fields)?;
     let local_path = fields.string("local_path")?;
     let new = NewLocalModel { local_path: fields.require("local_path", local_path)?, id: fields.string("id")? };
     let view = app.models.register(new, &actor).await?;
-    let location = format!("/api/models/{}", utf8_percent_encode(&view.id, NON_ALPHANUMERIC));
-    let mut response = (StatusCode::CREATED, success(view)).into_response();
-    if let Ok(location) = HeaderValue::try_from(location) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
+    let id = view.id.clone();
+    Ok(created("/api/models", &id, view))
 }
 
 /// Changes what is said of a model.

@@ -3,14 +3,14 @@
 use axum::{
     Json,
     extract::{RawQuery, State},
-    http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::Response,
 };
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
+    created::{check_source, created},
     envelope::{Items, Nothing, Success, success},
     query::{invalid, parameters},
 };
@@ -64,21 +64,13 @@ pub(crate) async fn create(
 ) -> Result<Response, ApiError> {
     let mut fields = Fields::parse(&body)?;
     fields.deny_others(&["source", "path", "sae_id", "id"])?;
-    let source = fields.string("source")?;
-    if fields.require("source", source)? != "local" {
-        let message = "Invalid 'source': only 'local' is supported, a folder of the machine that millm runs on.";
-        return Err(ApiError::at(Kind::UnsupportedValue, "source", message));
-    }
+    check_source(&mut fields)?;
     let path = fields.string("path")?;
     let path = fields.require("path", path)?;
     let new = NewLocalSae { path, sae_id: fields.string("sae_id")?, id: fields.string("id")? };
     let view = app.saes.register(new, &actor).await?;
-    let location = format!("/api/saes/{}", utf8_percent_encode(&view.id, NON_ALPHANUMERIC));
-    let mut response = (StatusCode::CREATED, success(view)).into_response();
-    if let Ok(location) = HeaderValue::try_from(location) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
+    let id = view.id.clone();
+    Ok(created("/api/saes", &id, view))
 }
 
 /// Forgets an SAE; its files stay.

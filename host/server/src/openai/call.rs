@@ -1,5 +1,7 @@
 //! A request that has been read, and how it is answered.
 
+mod again;
+mod common;
 mod refused;
 mod remarks;
 mod room;
@@ -13,10 +15,9 @@ use axum::{
 };
 use millm_engine::Request;
 use millm_store::PrependBos;
-use serde_json::Value;
 
-use self::room::room;
-pub(crate) use self::{refused::refused, remarks::Remarks};
+use self::{common::Common, room::room};
+pub(crate) use self::{common::Sources, refused::refused, remarks::Remarks};
 use super::{
     answer::{Answer, Beginning, Form},
     best_of,
@@ -24,14 +25,11 @@ use super::{
     generation::Generation,
     ignored::Ignored,
     logprobs::Logprobs,
-    output::{Delivery, Output},
+    output::Delivery,
     prompt::Given,
-    receipt::{Draft, Receipt, request_sha256},
-    sampling::SamplingFields,
-    steering::{Steering, SteeringHeaders},
+    receipt::Draft,
     stream::{self as events, Framing, KEEP_ALIVE},
-    structured::{self, Asked},
-    tokens, unsupported,
+    structured,
 };
 use crate::{
     api::{Budget, Piece, Reservation, body},
@@ -39,38 +37,8 @@ use crate::{
     error::{ApiError, Kind},
     fields::Fields,
     http::Caller,
-    models::{Model, Models},
+    models::Model,
 };
-
-/// What reading a request takes besides its body.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sources<'a> {
-    pub(crate) models: &'a Models,
-    pub(crate) headers: &'a SteeringHeaders,
-    /// For what is told of prompts.
-    pub(crate) memory: &'a Budget,
-}
-
-/// What both endpoints read in the same way.
-#[derive(Debug)]
-struct Common {
-    /// What the request calls the model.
-    id: String,
-    model: Arc<Model>,
-    prepend_bos: PrependBos,
-    sampling: SamplingFields,
-    /// Tokens at which choices end.
-    stop_token_ids: Vec<u32>,
-    cache_prompt: bool,
-    output: Output,
-    /// Choices for each prompt, of which the best are shown.
-    computed: u32,
-    logprobs: Logprobs,
-    steering: Steering,
-    /// Of the body.
-    sha256: String,
-    asked: Option<Asked>,
-}
 
 /// Everything that answering takes.
 #[derive(Debug)]
@@ -103,53 +71,40 @@ pub(crate) struct Started {
 /// What a token's logprob, and each of those of other tokens beside it, takes until the client has it.
 const LOGPROB_BYTES: usize = 128;
 
-impl Common {
-    fn read(fields: &mut Fields, sources: Sources<'_>, endpoint: Endpoint) -> Result<Self, ApiError> {
-        let may_steer = fields.has("steering") || fields.has("profile") || sources.headers.profile.is_some();
-        // One that is named in the id of the model counts, too.
-        let may_steer = may_steer || fields.peek("model").and_then(Value::as_str).is_some_and(|id| id.contains('@'));
-        let sha256 = if may_steer { request_sha256(fields) } else { String::new() };
-        let id = fields.string("model")?;
-        let id = fields.require("model", id)?;
-        let named = sources.models.named(&id)?;
-        let model = Arc::clone(&named.model);
-        let output = Output::read(fields, endpoint.min_tokens())?;
-        let logprobs = Logprobs::read(fields, endpoint, output.delivery)?;
-        let computed = match endpoint {
-            Endpoint::Chat => output.choices,
-            Endpoint::Completions => best_of::read(fields, output.choices, output.delivery != Delivery::Whole)?,
-        };
-        unsupported::refuse(fields, endpoint)?;
-        let d_vocab = model.engine.spec().d_vocab;
-        let mut stop_token_ids = tokens::stop_token_ids(fields, d_vocab)?;
-        if !fields.flag("ignore_eos")? {
-            stop_token_ids.extend_from_slice(&model.text.eos_token_ids);
-        }
-        Ok(Self {
-            sampling: SamplingFields::read(fields, d_vocab)?,
-            stop_token_ids,
-            cache_prompt: fields.bool("cache_prompt")?.unwrap_or(true),
-            steering: Steering::read(fields, &named, sources.headers)?,
-            asked: structured::read(fields)?,
-            sha256,
-            output,
-            computed,
-            logprobs,
-            model,
-            prepend_bos: named.prepend_bos,
-            id,
-        })
+/// What is told of the prompts, in bytes: with every choice again.
+fn told_bytes(logprobs: &Logprobs, requests: &[Request], beginnings: &[Beginning], choices: u32) -> usize {
+    let echoed: usize = beginnings.iter().map(|beginning| beginning.text.len()).sum();
+    let tokens: usize = requests.iter().map(|request| request.prompt.len()).sum();
+    let of_token = logprobs.of_prompt().map_or(0, |top| (top + 1) * LOGPROB_BYTES);
+    (echoed + tokens * of_token) * choices as usize
+}
+
+impl Call {
+    /// Reads a request to `endpoint`. Of the `fields` of its body `read` takes those of the endpoint, given how many choices each
+    /// prompt has and the model; `tokenize` makes prompts of them once all are known to be right: that takes as long as they are large.
+    pub(crate) fn read<T>(
+        mut fields: Fields,
+        sources: Sources<'_>,
+        endpoint: Endpoint,
+        read: impl FnOnce(&mut Fields, u32, &Model) -> Result<T, ApiError>,
+        tokenize: impl FnOnce(T, &Model, PrependBos) -> Result<Vec<Given>, ApiError>,
+    ) -> Result<Self, ApiError> {
+        let common = Common::read(&mut fields, sources, endpoint)?;
+        let own = read(&mut fields, common.computed, &common.model)?;
+        let ignored = Ignored::of(fields)?;
+        let prompts = tokenize(own, &common.model, common.prepend_bos)?;
+        Self::of(common, endpoint, prompts, ignored, sources.memory)
     }
 
     /// A call for `prompts`, which came in by `endpoint`.
-    fn into_call(
-        self,
+    fn of(
+        common: Common,
         endpoint: Endpoint,
         prompts: Vec<Given>,
         ignored: Ignored,
         memory: &Budget,
-    ) -> Result<Call, ApiError> {
-        let Self {
+    ) -> Result<Self, ApiError> {
+        let Common {
             id,
             model,
             prepend_bos,
@@ -162,7 +117,7 @@ impl Common {
             steering,
             sha256,
             asked,
-        } = self;
+        } = common;
         let n_ctx = model.engine.n_ctx();
         // The best are chosen by their logprobs.
         let of_answer = logprobs.answer.or((computed > output.choices).then_some(0));
@@ -234,33 +189,7 @@ impl Common {
             receipt,
         };
         let remarks = Remarks { profile, ignored };
-        Ok(Call { model, requests, computed, form, delivery, remarks, reservation })
-    }
-}
-
-/// What is told of the prompts, in bytes: with every choice again.
-fn told_bytes(logprobs: &Logprobs, requests: &[Request], beginnings: &[Beginning], choices: u32) -> usize {
-    let echoed: usize = beginnings.iter().map(|beginning| beginning.text.len()).sum();
-    let tokens: usize = requests.iter().map(|request| request.prompt.len()).sum();
-    let of_token = logprobs.of_prompt().map_or(0, |top| (top + 1) * LOGPROB_BYTES);
-    (echoed + tokens * of_token) * choices as usize
-}
-
-impl Call {
-    /// Reads a request to `endpoint`. Of the `fields` of its body `read` takes those of the endpoint, given how many choices each
-    /// prompt has and the model; `tokenize` makes prompts of them once all are known to be right: that takes as long as they are large.
-    pub(crate) fn read<T>(
-        mut fields: Fields,
-        sources: Sources<'_>,
-        endpoint: Endpoint,
-        read: impl FnOnce(&mut Fields, u32, &Model) -> Result<T, ApiError>,
-        tokenize: impl FnOnce(T, &Model, PrependBos) -> Result<Vec<Given>, ApiError>,
-    ) -> Result<Self, ApiError> {
-        let common = Common::read(&mut fields, sources, endpoint)?;
-        let own = read(&mut fields, common.computed, &common.model)?;
-        let ignored = Ignored::of(fields)?;
-        let prompts = tokenize(own, &common.model, common.prepend_bos)?;
-        common.into_call(endpoint, prompts, ignored, sources.memory)
+        Ok(Self { model, requests, computed, form, delivery, remarks, reservation })
     }
 
     /// With these names of parameters that do nothing, besides those that it knows of.
@@ -271,38 +200,6 @@ impl Call {
     /// With what its answer says of the tier that it is served in.
     pub(crate) fn in_tier(self, service_tier: Option<&'static str>) -> Self {
         Self { form: Form { service_tier, ..self.form }, ..self }
-    }
-
-    /// With these seeds, one for each prompt, instead of those that it would draw.
-    pub(crate) fn seeded(mut self, seeds: &[u64]) -> Self {
-        self.requests.iter_mut().zip(seeds).for_each(|(request, seed)| request.sampling.seed = *seed);
-        let receipt = self.form.receipt.map(|draft| draft.seeded(seeds.to_vec()));
-        Self { form: Form { receipt, ..self.form }, ..self }
-    }
-
-    /// Sent elsewhere first.
-    pub(crate) fn sent_to(self, endpoint: &'static str) -> Self {
-        let receipt = self.form.receipt.map(|draft| draft.sent_to(endpoint));
-        Self { form: Form { receipt, ..self.form }, ..self }
-    }
-
-    /// The hash of the request, if that steers.
-    pub(crate) fn request_sha256(&self) -> Option<&str> {
-        self.form.receipt.as_ref().map(Draft::request_sha256)
-    }
-
-    /// Answers, and yields the receipt.
-    pub(crate) async fn replay(self, caller: &Caller) -> Result<Receipt, ApiError> {
-        let (computed, shown) = (self.computed, self.form.choices);
-        let Started { generation, form, .. } = self.start(caller)?;
-        let choices = best_of::select(generation.collect().await?.choices, computed, shown);
-        let steered = (0..).zip(choices).filter_map(|(index, choice)| Some((index, choice.steered?)));
-        form.receipt.map(|draft| draft.finish(steered.collect()).receipt).ok_or_else(ApiError::internal)
-    }
-
-    /// Prompts that it has.
-    pub(crate) fn prompts(&self) -> usize {
-        self.requests.len()
     }
 
     /// Submits the requests.
