@@ -33,7 +33,7 @@ fn a_database_of_a_newer_millm_is_refused_and_left_alone() {
     let listed = plugins(data.path(), &["list"]);
     assert!(!listed.status.success());
     for message in [refused, String::from_utf8(listed.stderr).unwrap()] {
-        for part in [file.to_str().unwrap(), "newer millm", "migration 99", "up to 2", "backup"] {
+        for part in [file.to_str().unwrap(), "newer millm", "migration 99", "up to 3", "backup"] {
             assert!(message.contains(part), "no {part:?} in {message}");
         }
     }
