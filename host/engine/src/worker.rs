@@ -136,6 +136,8 @@ impl Worker {
 
     /// Takes in what has come, and waits if there is nothing to compute. Says whether to go on.
     fn receive(&mut self) -> bool {
+        // Of the whole wait: however often somebody asks for something, readers that stall are looked at.
+        let look = Instant::now() + STALL_POLL;
         loop {
             let idle = self.running.is_empty() && self.queue.is_empty();
             if self.deadline.is_some_and(|deadline| idle || Instant::now() >= deadline) || (idle && self.orphaned) {
@@ -150,8 +152,11 @@ impl Worker {
             } else if idle {
                 self.commands.recv().map_err(|_| true)
             } else {
-                let timeout = self.commands.recv_timeout(STALL_POLL);
-                timeout.map_err(|error| error == commands::RecvTimeoutError::Disconnected)
+                let left = look.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return true;
+                }
+                self.commands.recv_timeout(left).map_err(|error| error == commands::RecvTimeoutError::Disconnected)
             };
             match received {
                 Ok(Command::Submit(submission)) if self.deadline.is_none() => self.queue.push(submission),
