@@ -32,6 +32,7 @@ mod restarts;
 mod router;
 mod saes;
 mod sampling;
+mod site_fixes;
 mod startup;
 mod steering;
 mod storage;

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use crate::{CHAT, NONE, chat, with};
 
-fn register(server: &Server, folder: &Path, id: &str) -> Reply {
+pub(crate) fn register(server: &Server, folder: &Path, id: &str) -> Reply {
     server.post("/api/saes", &json!({"source": "local", "path": folder, "id": id}))
 }
 
-fn attach(server: &Server, id: &str, how: Value) -> Reply {
+pub(crate) fn attach(server: &Server, id: &str, how: Value) -> Reply {
     server.post(&format!("/api/saes/{id}/attach"), &how)
 }
 
@@ -135,7 +135,8 @@ fn an_sae_that_does_not_fit_is_not_attached() {
         ("fits", json!({"hook_point": "blocks.*.hook_resid_post"}), "SAE_MISMATCH", "6 hook points"),
         ("fits", json!({"hook_point": "blocks.0.attn.hook_pattern"}), "SAE_MISMATCH", "as long as their sequence"),
         ("fits", json!({"hook_point": "blocks.2.hook_resid_pots"}), "UNKNOWN_HOOK_POINT", "blocks.2.hook_resid_post"),
-        ("fits", json!({"site_fix": "minus_value_bias"}), "INVALID_SAE", "value"),
+        ("fits", json!({"site_fix": "minus_value_bias"}), "SAE_MISMATCH", "attn.hook_z alone"),
+        ("fits", json!({"site_fix": "embed_unscale"}), "SAE_MISMATCH", "scales no embedding"),
         ("weights", json!({}), "INVALID_SAE", "W_enc"),
         ("nowhere", json!({}), "MISSING_REQUIRED_PARAMETER", "hook_point"),
     ] {
@@ -192,21 +193,4 @@ fn what_came_with_a_model_goes_with_it() {
     assert_eq!(statuses(&server).len(), 3);
     server.delete("/api/models/copy").data();
     assert_eq!(statuses(&server), ["\"demo-l2\" \"attached\""]);
-}
-
-#[test]
-fn only_the_streams_of_models_with_layer_norm_are_centred() {
-    let (data, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    // Trained before SAELens left the weights as they are, or by somebody who does not say.
-    write(folder.path(), 64, |config, _| {
-        drop(config["metadata"].as_object_mut().unwrap().remove("model_from_pretrained_kwargs"));
-    });
-    let server = Server::start_in(data.path(), NONE);
-    register(&server, folder.path(), "old").data_with(201);
-    let old = server.get("/api/saes/old").data()["facts"]["site_fix"].clone();
-    assert_eq!(old, "center");
-    let attached = attach(&server, "old", json!({})).data()["attachment"].clone();
-    assert_eq!((&attached["site_fix"], &attached["self_test"]["alternative"]), (&"none".into(), &Value::Null));
-    let forced = attach(&server, "old", json!({"site_fix": "center"})).data()["attachment"].clone();
-    assert_eq!(forced["site_fix"], "center");
 }

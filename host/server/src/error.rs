@@ -1,6 +1,7 @@
 //! How a request fails. What clients see of that is said in one table (`kind`), and told in OpenAI's words or in those of
 //! the management API (`objects`).
 
+mod hook_point;
 mod kind;
 mod objects;
 mod response;

@@ -39,7 +39,7 @@ use self::entry::{Entry, Phase};
 pub(crate) use self::{
     entry::ModelStatus,
     load::Loads,
-    local::{NewLocalModel, check_id},
+    local::NewLocalModel,
     locate::{Located, locate},
     memory::{Estimate, KvLimits},
     model::{Loading, Model},

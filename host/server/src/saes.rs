@@ -7,8 +7,10 @@
 //! * `register`, `attach`, `adopt`: what users change, and what comes with a model
 //! * `self_test`: how well an SAE explains the model that it is attached to
 //! * `base`: what of a model all this takes
+//! * `site`, `value_bias`: how its activations become those that an SAE was trained on
 //! * `entry`, `view`: what is known of an SAE, and what is told
 //! * `notes`: what is said of features in files beside the weights
+//! * `refusal`: what is wrong, in words
 
 mod adopt;
 mod attach;
@@ -18,9 +20,11 @@ mod entry;
 mod facts;
 mod local;
 mod notes;
+mod refusal;
 mod register;
 mod self_test;
 mod site;
+mod value_bias;
 mod view;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -30,9 +34,12 @@ use millm_loader::Registry;
 use millm_store::Store;
 use tokio::sync::Mutex;
 
-use self::entry::{Entry, Standing};
 pub(crate) use self::{
     attach::Attach, attached::AttachedSae, base::Base, local::NewLocalSae, notes::Note, site::fix_of, view::SaeView,
+};
+use self::{
+    entry::{Entry, Standing},
+    refusal::not_found,
 };
 use crate::{
     blocking::blocking,
@@ -165,10 +172,4 @@ impl SaesOf {
         };
         Err(ApiError::at(kind, param, format!("The SAE '{}' {why}; attached to it: {known}.", clip(id))))
     }
-}
-
-fn not_found(entries: &[Entry], id: &str) -> ApiError {
-    let ids = entries.iter().map(|entry| entry.id.as_str()).collect::<Vec<_>>().join(", ");
-    let ids = if ids.is_empty() { "none" } else { &ids };
-    ApiError::at(Kind::SaeNotFound, "sae", format!("The SAE '{}' does not exist; there are: {ids}.", clip(id)))
 }

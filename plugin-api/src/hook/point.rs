@@ -67,6 +67,21 @@ impl HookSite {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether rows here are the residual stream, or are added to it: those whose mean TransformerLens's
+    /// `center_writing_weights` takes away.
+    pub fn is_written(&self) -> bool {
+        [
+            Self::EMBED,
+            Self::POS_EMBED,
+            Self::RESID_PRE,
+            Self::RESID_MID,
+            Self::RESID_POST,
+            Self::ATTN_OUT,
+            Self::MLP_OUT,
+        ]
+        .contains(self)
+    }
 }
 
 /// A site in one block (`blocks.12.hook_resid_post`), or one of the model as a whole (`hook_embed`).

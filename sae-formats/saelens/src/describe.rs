@@ -131,15 +131,7 @@ fn site_fix(config: &Config, point: Option<&HookPoint>, is_module: bool) -> Resu
     let said = |key: &str| kwargs.get(key).and_then(Value::as_bool);
     let processed = version.as_deref().is_none_or(is_before_3_19_2);
     let Some(site) = point.map(|point| &point.site).filter(|_| !is_module) else { return Ok(SiteFix::None) };
-    const WRITTEN: [HookSite; 6] = [
-        HookSite::EMBED,
-        HookSite::RESID_PRE,
-        HookSite::RESID_MID,
-        HookSite::RESID_POST,
-        HookSite::ATTN_OUT,
-        HookSite::MLP_OUT,
-    ];
-    Ok(if WRITTEN.contains(site) && said("center_writing_weights").unwrap_or(processed) {
+    Ok(if site.is_written() && said("center_writing_weights").unwrap_or(processed) {
         SiteFix::Centre
     } else if *site == HookSite::Z && said("fold_value_biases").unwrap_or(processed) {
         SiteFix::MinusValueBias

@@ -28,7 +28,6 @@ use crate::{
     fields::{Fields, clip, wrong_type},
     http::{Caller, JsonBody},
     models::Models,
-    openai::steering::hook_point_kind,
     openapi::described::{CaptureAnswer, CaptureBody},
 };
 
@@ -119,7 +118,7 @@ fn hook_points(fields: &mut Fields, spec: &ModelSpec) -> Result<Vec<HookId>, Api
         let Value::String(name) = name else { return Err(wrong_type(&path, "a string", &name)) };
         resolve(spec, &name).map_err(|error| {
             let message = format!("Invalid '{path}': {error}");
-            let refused = ApiError::at(hook_point_kind(&error), path, message).with("found", clip(&name));
+            let refused = ApiError::at(Kind::from(&error), path, message).with("found", clip(&name));
             match error {
                 HookPointError::Unknown { nearest: Some(nearest), .. } => refused.with("nearest", nearest),
                 _ => refused,

@@ -8,11 +8,12 @@ use millm_store::{Actor, Change, ModelSource, NewModel, PrependBos, StoreError};
 use super::{
     Estimate, Located, ModelView, Models, NewLocalModel,
     entry::{Entry, ModelStatus},
-    local::{check_id, local_model},
+    local::local_model,
 };
 use crate::{
     blocking::blocking,
     error::{ApiError, Kind},
+    names::check_id,
     whole::whole,
 };
 

@@ -25,7 +25,7 @@ use millm_plugin_api::ModelSpec;
 use millm_text::Tokenizer;
 use serde_json::Value;
 
-pub(crate) use self::{edit::Edit, headers::SteeringHeaders, refusal::hook_point_kind};
+pub(crate) use self::{edit::Edit, headers::SteeringHeaders};
 use self::{edit::insert, form::Form};
 use crate::{
     error::{ApiError, Kind},

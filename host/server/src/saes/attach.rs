@@ -7,33 +7,27 @@ use std::{
 };
 
 use jiff::Timestamp;
-use millm_engine::{
-    Sae,
-    hook_points::resolve,
-    sae::{Attached, Site},
-};
+use millm_engine::{Sae, hook_points::resolve, sae::Attached};
 use millm_plugin_api::{
     HookId, ModelSpec, RowShape,
     sae::{SaeSpec, SiteFix},
 };
 use millm_store::{Actor, SaeAttachment};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{
     AttachedSae, Base, SaeView, Saes,
     entry::{Entry, Standing},
     local::Place,
-    not_found,
-    register::invalid,
+    refusal::{invalid, mismatch, not_found},
     self_test::{self, Tested},
-    site::{fix_name, fix_of, site_of, usual},
+    site::{Fixed, usual},
 };
 use crate::{
     blocking::blocking,
     error::{ApiError, Kind},
     free_memory::available,
-    openai::steering::hook_point_kind,
     whole::whole,
 };
 
@@ -120,8 +114,7 @@ impl Saes {
         })?;
         let point = point_of(base.engine.spec(), spec, &hook_point)?;
         let model = base.engine.spec();
-        let fix = how.site_fix.unwrap_or_else(|| usual(spec.site_fix, model));
-        let site = site_of(fix, model.embed_scale)?;
+        let fixed = Fixed::new(how.site_fix.unwrap_or_else(|| usual(spec.site_fix, model)), base, point)?;
         check_memory(&sae)?;
         let tested = if how.untested {
             Tested::skipped("it was not asked for")
@@ -130,85 +123,75 @@ impl Saes {
             let out = out.map(|out| resolve(base.engine.spec(), &out.to_string()));
             let out = match out.transpose() {
                 Ok(points) => points.and_then(|points| points.first().copied()),
-                Err(error) => return Err(mismatch(format!("{error}, where it writes"))),
+                Err(error) => return Err(mismatch("hook_point", &format!("{error}, where it writes"))),
             };
             // Of its own, so that what testing takes is given back.
             let own = self.sae(place).map_err(|reason| invalid("id", &reason))?;
-            self_test::run(&own, &self.shared.threads, base, (point, out), fix, how.prompt.as_deref())?
+            self_test::run(&own, &self.shared.threads, base, (point, out), &fixed, how.prompt.as_deref())?
         };
-        self.attached_at(id, place, sae, site, fix, (&base.id, hook_point), tested.json())
+        self.attached_at(id, place, sae, fixed, (&base.id, hook_point), tested.json())
     }
 
     /// Opens the SAE where it was attached.
     pub(super) fn reattach(&self, id: &str, place: &Place, was: &SaeAttachment) -> Result<Standing, ApiError> {
         let sae = self.sae(place).map_err(|reason| invalid("id", &reason))?;
-        let fix = was.details["site_fix"].as_str().and_then(fix_of).unwrap_or_default();
-        let scale = was.details["embed_scale"].as_f64().map(|scale| scale as f32);
+        let fixed = Fixed::restore(&was.details)?;
         let at = (was.model.as_str(), was.hook_point.clone());
-        let attached =
-            self.attached_at(id, place, sae, site_of(fix, scale)?, fix, at, was.details["self_test"].clone())?;
+        let attached = self.attached_at(id, place, sae, fixed, at, was.details["self_test"].clone())?;
         Ok(Standing::Attached(Arc::new(attached)))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "all of what an attached SAE is made of")]
     fn attached_at(
         &self,
         id: &str,
         place: &Place,
         sae: Sae,
-        site: Site,
-        fix: SiteFix,
+        fixed: Fixed,
         (model, hook_point): (&str, String),
         self_test: Value,
     ) -> Result<AttachedSae, ApiError> {
         let folder = place.folder();
         let fingerprint = fingerprint(&sae, &folder).map_err(|error| invalid("id", &error))?;
-        let sae = Attached { sae: Arc::new(sae), site: Arc::new(site), threads: self.shared.threads.clone() };
+        let sae = Attached { sae: Arc::new(sae), site: Arc::clone(&fixed.site), threads: self.shared.threads.clone() };
         let (id, model, notes) = (id.to_owned(), model.to_owned(), OnceLock::new());
-        Ok(AttachedSae { id, model, hook_point, sae, fix, self_test, fingerprint, folder, notes })
+        Ok(AttachedSae { id, model, hook_point, sae, fixed, self_test, fingerprint, folder, notes })
     }
 }
 
 impl AttachedSae {
     /// As the store keeps it.
     pub(super) fn row(&self) -> SaeAttachment {
-        let embed_scale = match *self.sae.site {
-            Site::Unscaled(scale) => Some(scale),
-            _ => None,
-        };
-        let (site_fix, self_test) = (fix_name(self.fix), &self.self_test);
-        let details = json!({ "site_fix": site_fix, "embed_scale": embed_scale, "self_test": self_test });
+        let mut details = self.fixed.details();
+        details["self_test"] = self.self_test.clone();
         SaeAttachment { model: self.model.clone(), hook_point: self.hook_point.clone(), details }
     }
 }
 
 /// The one hook point of the model that is called `name`, if the SAE can read it.
 fn point_of(model: &ModelSpec, sae: &SaeSpec, name: &str) -> Result<HookId, ApiError> {
-    let points = resolve(model, name).map_err(|error| {
-        ApiError::at(hook_point_kind(&error), "hook_point", format!("Invalid 'hook_point': {error}."))
-    })?;
+    let points = resolve(model, name)
+        .map_err(|error| ApiError::at(Kind::from(&error), "hook_point", format!("Invalid 'hook_point': {error}.")))?;
     let &[point] = &points[..] else {
         let message = format!("'{name}' is {} hook points; an SAE is at one of them", points.len());
-        return Err(mismatch(message));
+        return Err(mismatch("hook_point", &message));
     };
     let hook = &model.hook_points[point.0 as usize];
     if let RowShape::Keys { .. } = hook.row {
-        return Err(mismatch(format!("rows at {name} are as long as their sequence")));
+        return Err(mismatch("hook_point", &format!("rows at {name} are as long as their sequence")));
     }
     if let Some(head) = sae.hook_head_index {
-        return Err(mismatch(format!("it reads head {head} of {name} alone, which is not supported")));
+        return Err(mismatch("hook_point", &format!("it reads head {head} of {name} alone, which is not supported")));
     }
     let width = hook.row.elements(0);
     if width != sae.d_in as usize {
         let trained = sae.declared.model_name.as_ref().map(|name| format!("; it was trained on '{name}'"));
         let trained = trained.unwrap_or_default();
-        return Err(mismatch(format!("d_in is {}, and rows at {name} have {width} numbers{trained}", sae.d_in)));
+        return Err(mismatch(
+            "hook_point",
+            &format!("d_in is {}, and rows at {name} have {width} numbers{trained}", sae.d_in),
+        ));
     }
     Ok(point)
-}
-
-fn mismatch(why: String) -> ApiError {
-    ApiError::at(Kind::SaeMismatch, "hook_point", format!("The SAE does not fit the model: {why}."))
 }
 
 /// Refuses an SAE of which one edit takes a whole encoder, if there is no memory for that.

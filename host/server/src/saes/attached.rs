@@ -6,10 +6,12 @@ use std::{
 };
 
 use millm_engine::sae::Attached;
-use millm_plugin_api::sae::SiteFix;
 use serde_json::Value;
 
-use super::notes::{self, Note};
+use super::{
+    notes::{self, Note},
+    site::Fixed,
+};
 
 /// An SAE that is open, at its place of a model. Who holds it can use it, whatever becomes of the SAE.
 pub(crate) struct AttachedSae {
@@ -22,7 +24,7 @@ pub(crate) struct AttachedSae {
     /// For the engine.
     pub(crate) sae: Attached,
     /// What is done to the model's activation first.
-    pub(crate) fix: SiteFix,
+    pub(super) fixed: Fixed,
     /// How well it explains the model; null if that was not tested.
     pub(crate) self_test: Value,
     /// Of all that its numbers depend on but the large matrices, and of the names and sizes of its files.

@@ -10,12 +10,12 @@ use super::{
     entry::{Entry, Standing},
     facts::SaeFacts,
     local::{Place, locate},
-    not_found,
+    refusal::{invalid, not_found},
 };
 use crate::{
     blocking::blocking,
     error::{ApiError, Kind},
-    models::check_id,
+    names::check_id,
     whole::whole,
 };
 
@@ -140,9 +140,4 @@ impl Saes {
 fn new_row(id: &str, place: &Place) -> NewSae {
     let Place { root, path, format } = place.clone();
     NewSae { id: id.to_owned(), root, path, format }
-}
-
-/// An SAE that cannot be used, because of the parameter `param`.
-pub(super) fn invalid(param: &str, reason: &str) -> ApiError {
-    ApiError::at(Kind::InvalidSae, param, format!("The SAE cannot be used: {reason}."))
 }

@@ -1,20 +1,14 @@
 //! How well an SAE explains the model that it is attached to.
 
-use millm_engine::{
-    Captures, Event, Interventions, LogitLens, Request, Sae, Threads,
-    sae::{Features, Site},
-};
-use millm_plugin_api::{
-    HookId,
-    sae::{SaeSpec, SiteFix},
-};
+use millm_engine::{Interventions, Sae, Threads, sae::Features};
+use millm_plugin_api::{HookId, sae::SaeSpec};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::{
     Base,
-    register::invalid,
-    site::{fix_name, site_of},
+    refusal::invalid,
+    site::{Fixed, fix_name},
 };
 use crate::{
     error::{ApiError, Kind},
@@ -90,7 +84,7 @@ pub(super) fn run(
     threads: &Threads,
     base: &Base,
     (point, out): (HookId, Option<HookId>),
-    fix: SiteFix,
+    fixed: &Fixed,
     prompt: Option<&str>,
 ) -> Result<Tested, ApiError> {
     if sae.encoder_bytes() > MAX_ENCODER.min(available() / 2) {
@@ -102,68 +96,19 @@ pub(super) fn run(
     if tokens.len() < 3 {
         return Err(param("it has fewer than three tokens"));
     }
-    let (rows, explained) = activations(base, tokens, point, out)?;
-    let model = base.engine.spec();
-    let fit = |fix| fit(sae, threads, (fix, model.embed_scale), &rows, &explained);
-    let found = fit(fix)?;
-    let alternative = match fix {
-        SiteFix::None if model.layer_norm => Some(SiteFix::Centre),
-        SiteFix::Centre => Some(SiteFix::None),
-        SiteFix::None | SiteFix::MinusValueBias | SiteFix::EmbedUnscale => None,
-    };
-    let alternative = alternative.map(fit).transpose()?;
+    let positions = (1..tokens.len()).collect();
+    let mut read = base.read(tokens, Interventions::default(), &[point, out.unwrap_or(point)], positions)?;
+    let (explained, rows) = (read.pop().unwrap_or_default(), read.pop().unwrap_or_default());
+    let fit = |fixed: &Fixed| fit(sae, threads, fixed, &rows, &explained);
+    let found = fit(fixed)?;
+    let alternative = fixed.alternative(base, point).as_ref().map(fit).transpose()?;
     let spec = sae.spec();
     let warnings = warnings(spec, base, &found, alternative.as_ref());
     let tokens = rows.len() / spec.d_in as usize;
     Ok(Tested::Done(Report { tokens, fit: found, declared_l0: spec.declared.l0, alternative, warnings }))
 }
 
-/// Rows of the model at what an SAE reads, and at what it explains, from the second position on.
-fn activations(
-    base: &Base,
-    tokens: Vec<u32>,
-    point: HookId,
-    out: Option<HookId>,
-) -> Result<(Vec<f32>, Vec<f32>), ApiError> {
-    let positions = (1..tokens.len()).collect();
-    let mut points = vec![point];
-    points.extend(out.filter(|out| *out != point));
-    points.sort_unstable();
-    let captures = Captures::new(points, positions);
-    let request = Request::reading(tokens, Interventions::default(), captures, LogitLens::default());
-    let refused = |why: &dyn std::fmt::Display| {
-        ApiError::new(Kind::ModelFailed, format!("The model could not be read to test the SAE: {why}."))
-    };
-    let mut events = base.engine.submit(request).map_err(|error| refused(&error))?;
-    while let Some(event) = events.blocking_recv() {
-        match event {
-            Event::Captured(mut captured) => {
-                let mut take = |wanted| {
-                    let at = captured.activations.iter().position(|found| found.point == wanted)?;
-                    Some(std::mem::take(&mut captured.activations[at].data))
-                };
-                let rows = take(point).ok_or_else(ApiError::internal)?;
-                let explained = match out.filter(|out| *out != point) {
-                    Some(out) => take(out).ok_or_else(ApiError::internal)?,
-                    None => rows.clone(),
-                };
-                return Ok((rows, explained));
-            }
-            Event::Failed(error) => return Err(refused(&error)),
-            _ => {}
-        }
-    }
-    Err(refused(&"its engine has ended"))
-}
-
-fn fit(
-    sae: &Sae,
-    threads: &Threads,
-    (fix, embed_scale): (SiteFix, Option<f32>),
-    rows: &[f32],
-    explained: &[f32],
-) -> Result<Fit, ApiError> {
-    let site: Site = site_of(fix, embed_scale)?;
+fn fit(sae: &Sae, threads: &Threads, fixed: &Fixed, rows: &[f32], explained: &[f32]) -> Result<Fit, ApiError> {
     let (d_in, d_out) = (sae.spec().d_in as usize, sae.spec().d_out as usize);
     let failed = |error: millm_engine::SaeError| invalid("id", &error.to_string());
     let mut means = vec![0.0_f64; d_out];
@@ -173,8 +118,8 @@ fn fit(
     }
     let (mut left, mut total, mut active) = (0.0, 0.0, 0);
     for (rows, explained) in rows.chunks(ROWS * d_in).zip(explained.chunks(ROWS * d_out)) {
-        let features = sae.encode_sparse(threads, rows, &site).map_err(failed)?;
-        let decoded = sae.decode(rows, &site, &features).map_err(failed)?;
+        let features = sae.encode_sparse(threads, rows, &fixed.site).map_err(failed)?;
+        let decoded = sae.decode(rows, &fixed.site, &features).map_err(failed)?;
         active += features.iter().map(Features::len).sum::<usize>();
         for (index, (x, y)) in explained.iter().zip(&decoded).enumerate() {
             left += f64::from(x - y).powi(2);
@@ -182,7 +127,7 @@ fn fit(
         }
     }
     let explained_variance = Some(1.0 - left / total).filter(|variance| variance.is_finite());
-    Ok(Fit { site_fix: fix_name(fix), explained_variance, l0: active as f64 / count as f64 })
+    Ok(Fit { site_fix: fix_name(fixed.fix), explained_variance, l0: active as f64 / count as f64 })
 }
 
 /// What is probably wrong.

@@ -72,7 +72,7 @@ impl SaeView {
                 let attachment = Attachment {
                     model: sae.model.clone(),
                     hook_point: sae.hook_point.clone(),
-                    site_fix: fix_name(sae.fix).to_owned(),
+                    site_fix: fix_name(sae.fixed.fix).to_owned(),
                     self_test: sae.self_test.clone(),
                 };
                 (SaeStatus::Attached, Some(attachment), None)

@@ -11,7 +11,7 @@ use crate::{
     openai::{
         ignored::Ignored,
         prompt::{self, Prompt},
-        steering::{Steering, SteeringHeaders, hook_point_kind},
+        steering::{Steering, SteeringHeaders},
     },
 };
 
@@ -120,9 +120,8 @@ fn point(fields: &mut Fields, spec: &ModelSpec) -> Result<(HookId, usize), ApiEr
     let name = fields.string(KEY)?;
     let last = HookSite::FINAL_OUT;
     let name = name.as_deref().unwrap_or(last.as_str());
-    let found = resolve(spec, name).map_err(|error: HookPointError| {
-        ApiError::at(hook_point_kind(&error), KEY, format!("Invalid '{KEY}': {error}"))
-    })?;
+    let found = resolve(spec, name)
+        .map_err(|error: HookPointError| ApiError::at(Kind::from(&error), KEY, format!("Invalid '{KEY}': {error}")))?;
     let [id] = found[..] else {
         let message = format!("Invalid '{KEY}': '{}' names {} hook points. Expected one.", clip(name), found.len());
         return Err(ApiError::at(Kind::InvalidValue, KEY, message));

@@ -1,6 +1,6 @@
 //! What the engine refuses, in the words of the request.
 
-use millm_engine::{HookPointError, InterventionError, SaeError};
+use millm_engine::{InterventionError, SaeError};
 
 use crate::error::{ApiError, Kind};
 
@@ -19,7 +19,7 @@ pub(super) enum Fault {
 /// Why an intervention is refused. `path` says where its parts are.
 pub(super) fn refuse(error: &InterventionError, path: impl Fn(Fault) -> String) -> ApiError {
     let (kind, part) = match error {
-        InterventionError::HookPoint(error) => (hook_point_kind(error), Fault::HookPoint),
+        InterventionError::HookPoint(error) => (error.into(), Fault::HookPoint),
         InterventionError::ReadOnly { .. } => (Kind::ReadOnlyHookPoint, Fault::HookPoint),
         InterventionError::WrongLength { .. } => (Kind::InvalidVectorLength, Fault::Direction),
         InterventionError::NotFinite { .. } | InterventionError::NoDirection => (Kind::InvalidValue, Fault::Direction),
@@ -46,13 +46,5 @@ pub(super) fn of_sae(error: &SaeError, param: &str) -> ApiError {
             .with("maximum", d_sae.saturating_sub(1))
             .with("found", *feature),
         _ => ApiError::at(Kind::InvalidSae, param, message),
-    }
-}
-
-/// What kind of error it is to ask for a hook point that is not there.
-pub(crate) fn hook_point_kind(error: &HookPointError) -> Kind {
-    match error {
-        HookPointError::Unknown { .. } => Kind::UnknownHookPoint,
-        HookPointError::Absent { .. } => Kind::AbsentHookPoint,
     }
 }

@@ -6,7 +6,10 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{generation::Message, steering::Steering};
+use super::{
+    generation::Message,
+    steering::{All, Steering},
+};
 use crate::api::{dtype::Dtype, place::Place};
 
 /// A body with fields of its own and those that both endpoints read.
@@ -78,13 +81,6 @@ pub(super) enum Texts {
 pub(super) enum TokenLists {
     One(Vec<u32>),
     Many(Vec<Vec<u32>>),
-}
-
-/// The word `all`.
-#[derive(ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum All {
-    All,
 }
 
 /// Which positions of every prompt; all by default. Negative ones count from the end.

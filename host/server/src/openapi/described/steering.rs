@@ -2,8 +2,6 @@
 
 use utoipa::ToSchema;
 
-use super::reading::All;
-
 /// What is done to the activations of this request: in full, or in one line in saklas's language, such as `2 sea@generated -
 /// 0.5 my-sae/12`.
 #[derive(ToSchema)]
@@ -114,6 +112,13 @@ enum Unit {
     Raw,
     MaxActivation,
     ResidualNorm,
+}
+
+/// The word `all`.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum All {
+    All,
 }
 
 /// Which rows are touched, in EasySteer's terms: all that something includes, without those that something excludes. Generated
