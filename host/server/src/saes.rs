@@ -34,12 +34,9 @@ use millm_loader::Registry;
 use millm_store::Store;
 use tokio::sync::Mutex;
 
+use self::entry::{Entry, Standing, not_found};
 pub(crate) use self::{
     attach::Attach, attached::AttachedSae, base::Base, local::NewLocalSae, notes::Note, site::fix_of, view::SaeView,
-};
-use self::{
-    entry::{Entry, Standing},
-    refusal::not_found,
 };
 use crate::{
     blocking::blocking,

@@ -18,9 +18,9 @@ use sha2::{Digest, Sha256};
 
 use super::{
     AttachedSae, Base, SaeView, Saes,
-    entry::{Entry, Standing},
+    entry::{Entry, Standing, not_found},
     local::Place,
-    refusal::{invalid, mismatch, not_found},
+    refusal::{invalid, mismatch},
     self_test::{self, Tested},
     site::{Fixed, usual},
 };

@@ -6,6 +6,10 @@ use jiff::Timestamp;
 use millm_store::{SaeAttachment, SaeRow};
 
 use super::{AttachedSae, facts::SaeFacts, local::Place};
+use crate::{
+    error::{ApiError, Kind},
+    fields::clip,
+};
 
 /// An SAE that the host knows.
 #[derive(Debug)]
@@ -65,4 +69,11 @@ impl Entry {
             updated_at: row.updated_at,
         }
     }
+}
+
+/// Nothing of `entries` is called `id`.
+pub(super) fn not_found(entries: &[Entry], id: &str) -> ApiError {
+    let ids = entries.iter().map(|entry| entry.id.as_str()).collect::<Vec<_>>().join(", ");
+    let ids = if ids.is_empty() { "none" } else { &ids };
+    ApiError::at(Kind::SaeNotFound, "sae", format!("The SAE '{}' does not exist; there are: {ids}.", clip(id)))
 }

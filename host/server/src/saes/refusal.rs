@@ -1,17 +1,6 @@
 //! What is wrong, in words.
 
-use super::entry::Entry;
-use crate::{
-    error::{ApiError, Kind},
-    fields::clip,
-};
-
-/// Nothing of `entries` is called `id`.
-pub(super) fn not_found(entries: &[Entry], id: &str) -> ApiError {
-    let ids = entries.iter().map(|entry| entry.id.as_str()).collect::<Vec<_>>().join(", ");
-    let ids = if ids.is_empty() { "none" } else { &ids };
-    ApiError::at(Kind::SaeNotFound, "sae", format!("The SAE '{}' does not exist; there are: {ids}.", clip(id)))
-}
+use crate::error::{ApiError, Kind};
 
 /// An SAE that cannot be used, because of the parameter `param`.
 pub(super) fn invalid(param: &str, reason: &str) -> ApiError {

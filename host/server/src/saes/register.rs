@@ -7,10 +7,10 @@ use millm_store::{Actor, Change, NewSae, SaeAttachment, SaeRow, StoreError};
 
 use super::{
     NewLocalSae, SaeView, Saes,
-    entry::{Entry, Standing},
+    entry::{Entry, Standing, not_found},
     facts::SaeFacts,
     local::{Place, locate},
-    refusal::{invalid, not_found},
+    refusal::invalid,
 };
 use crate::{
     blocking::blocking,
