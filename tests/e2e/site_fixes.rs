@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use millm_tests::{
     Server,
-    folders::{copy_files, workspace},
+    folders::{copy_files, demo_model, workspace},
     saes::{Tensors, write},
 };
 use safetensors::SafeTensors;
@@ -133,6 +133,42 @@ fn the_bias_of_values_is_measured_where_an_sae_has_not_seen_it() {
         assert_eq!(raw["self_test"]["alternative"]["site_fix"], "minus_value_bias");
         assert!(of_zeros(&server).iter().all(|number| *number == 0.0));
     }
+}
+
+#[test]
+fn what_is_measured_of_a_model_is_measured_again_when_it_is_another() {
+    let (models, sae) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write(sae.path(), 2 * D, identity);
+    let folder = models.path().join("golden");
+    checkpoint("llama/qwen2-bias", &folder);
+    let server = Server::start(NONE);
+    server.must_register(&folder, "golden");
+    server.must_load("golden");
+    register(&server, sae.path(), "z").data_with(201);
+    attach(&server, "z", json!({"model": "golden", "self_test": false})).data();
+    let before = of_zeros(&server);
+    server.must_unload("golden");
+    // Each number of the bias has the other sign.
+    let file = folder.join("model.safetensors");
+    let mut bytes = fs::read(&file).unwrap();
+    let (header, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+    let (begin, end) = metadata.info("model.layers.1.self_attn.v_proj.bias").unwrap().data_offsets;
+    bytes[8 + header..][begin..end].chunks_mut(4).for_each(|number| number[3] ^= 0x80);
+    fs::write(&file, bytes).unwrap();
+    server.must_load("golden");
+    assert_eq!(of_zeros(&server), before.iter().map(|number| -number).collect::<Vec<_>>());
+    // It has another width, and then its own again.
+    server.must_unload("golden");
+    copy_files(&demo_model(), &folder);
+    server.must_load("golden");
+    let broken = server.get("/api/saes/z").data().clone();
+    assert_eq!((&broken["status"], &broken["attachment"]["model"]), (&"error".into(), &"golden".into()));
+    assert!(broken["error"].as_str().unwrap().contains("d_in is 30"), "{broken}");
+    server.must_unload("golden");
+    fs::remove_dir_all(&folder).unwrap();
+    checkpoint("llama/qwen2-bias", &folder);
+    server.must_load("golden");
+    assert_eq!(of_zeros(&server), before);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! SAEs that lie in the folder of a model come with it.
+//! What becomes of SAEs when a model is loaded: those that lie in its folder come with it, and those that are attached to it are
+//! held against it.
 
 use std::{path::Path, sync::Arc};
 
@@ -10,9 +11,13 @@ use super::{
 };
 
 impl Saes {
-    /// Makes the SAEs in the folder `saes` of a model known, and attaches those about which nobody has decided otherwise. One
-    /// that cannot be attached is logged, and says why.
+    /// Holds the SAEs that are attached to a model against it, makes those in its folder `saes` known, and attaches those of
+    /// them about which nobody has decided otherwise. One that cannot be attached is logged, and says why.
+    ///
+    /// It waits for other changes, and for the model's engine.
     pub(crate) fn adopt(&self, base: &Base, folder: &Path) {
+        let _changing = self.shared.changes.blocking_lock();
+        self.meet(base);
         let folder = folder.join("saes");
         if !folder.is_dir() {
             return;
@@ -41,6 +46,46 @@ impl Saes {
             }
             tracing::info!(sae = id, model = base.id, "an SAE came with the model");
             entries.push(entry);
+        }
+    }
+
+    /// Looks at the SAEs that are attached to a model, whose weights may be others than they were then: what site fixes take of
+    /// them is measured again. One that cannot be used says why, until the model is loaded again.
+    fn meet(&self, base: &Base) {
+        let ids: Vec<String> = self.entries().iter().map(|entry| entry.id.clone()).collect();
+        for id in ids {
+            let Some(standing) = self.met(&id, base) else { continue };
+            if let Some(entry) = self.entries_mut().iter_mut().find(|entry| entry.id == id) {
+                entry.standing = standing;
+            }
+        }
+    }
+
+    /// How the SAE is to stand now, if that is new.
+    fn met(&self, id: &str, base: &Base) -> Option<Standing> {
+        let (place, was, fixed) = {
+            let entries = self.entries();
+            let entry = entries.iter().find(|entry| entry.id == id)?;
+            let (was, fixed) = match &entry.standing {
+                Standing::Attached(sae) => (sae.row(), Some(sae.fixed.clone())),
+                Standing::Broken { attachment, .. } => (attachment.clone(), None),
+                Standing::Detached => return None,
+            };
+            (entry.place.clone(), was, fixed)
+        };
+        if was.model != base.id {
+            return None;
+        }
+        match self.reattach_to(id, &place, &was, base) {
+            Ok(sae) if fixed.as_ref() == Some(&sae.fixed) => None,
+            Ok(sae) => {
+                tracing::info!(sae = id, model = base.id, "its place in the model is measured anew");
+                Some(Standing::Attached(Arc::new(sae)))
+            }
+            Err(error) => {
+                tracing::error!(sae = id, model = base.id, "cannot be used: {}", error.message);
+                Some(Standing::Broken { attachment: was, reason: error.message })
+            }
         }
     }
 

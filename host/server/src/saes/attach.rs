@@ -22,7 +22,7 @@ use super::{
     local::Place,
     refusal::{invalid, mismatch},
     self_test::{self, Tested},
-    site::{Fixed, usual},
+    site::{Fixed, fix_in, usual},
 };
 use crate::{
     blocking::blocking,
@@ -130,6 +130,20 @@ impl Saes {
             self_test::run(&own, &self.shared.threads, base, (point, out), &fixed, how.prompt.as_deref())?
         };
         self.attached_at(id, place, sae, fixed, (&base.id, hook_point), tested.json())
+    }
+
+    /// Opens the SAE where it was attached to a model that is in memory.
+    pub(super) fn reattach_to(
+        &self,
+        id: &str,
+        place: &Place,
+        was: &SaeAttachment,
+        base: &Base,
+    ) -> Result<AttachedSae, ApiError> {
+        let sae = self.sae(place).map_err(|reason| invalid("id", &reason))?;
+        let point = point_of(base.engine.spec(), sae.spec(), &was.hook_point)?;
+        let fixed = Fixed::new(fix_in(&was.details), base, point)?;
+        self.attached_at(id, place, sae, fixed, (&was.model, was.hook_point.clone()), was.details["self_test"].clone())
     }
 
     /// Opens the SAE where it was attached.

@@ -34,6 +34,11 @@ pub(super) fn usual(fix: SiteFix, model: &ModelSpec) -> SiteFix {
     }
 }
 
+/// What `details` of an attachment name.
+pub(super) fn fix_in(details: &Value) -> SiteFix {
+    details["site_fix"].as_str().and_then(fix_of).unwrap_or_default()
+}
+
 /// A site fix, with the numbers of the model that it takes.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Fixed {
@@ -82,7 +87,7 @@ impl Fixed {
     ///
     /// `StoreUnavailable`: a number is missing.
     pub(super) fn restore(details: &Value) -> Result<Self, ApiError> {
-        let fix = details["site_fix"].as_str().and_then(fix_of).unwrap_or_default();
+        let fix = fix_in(details);
         let number = |value: &Value| value.as_f64().map(|number| number as f32);
         let site = match fix {
             SiteFix::None => Some(Site::Raw),
