@@ -90,7 +90,7 @@ fn whatever_the_document_lets_a_request_hold_is_accepted() {
         "profile": ["", "sea"],
         "steering_scale": [-1, 0, 2.5],
         "steering_status": [true, false],
-        "prompt_logprobs": [0, 20],
+        "prompt_logprobs": [0, 20, false],
         "service_tier": ["auto", "flex"],
     });
     let parameters = json!({"type": "object"});

@@ -96,8 +96,7 @@ macro_rules! body {
             /// Whether a stream begins with a chunk that says how it is steered, in its `event`. False by default.
             steering_status: Option<bool>,
             /// How many of the most probable tokens are told at each token of the prompt, besides that; not with `stream`.
-            #[schema(minimum = 0, maximum = 20)]
-            prompt_logprobs: Option<u32>,
+            prompt_logprobs: Option<CountOrFalse>,
             /// There is only one; the answer says `default`.
             service_tier: Option<String>,
             /// Others are ignored and named in `x-millm-ignored-params`, or refused if they would change the answer.
@@ -227,6 +226,19 @@ pub(super) enum CompletionPrompt {
 enum Stop {
     One(String),
     Many(Vec<String>),
+}
+
+/// How many tokens.
+#[derive(ToSchema)]
+#[schema(minimum = 0, maximum = 20)]
+struct TopCount(u32);
+
+/// How many, or `false` for none.
+#[derive(ToSchema)]
+#[serde(untagged)]
+enum CountOrFalse {
+    Count(TopCount),
+    False(bool),
 }
 
 /// What the text has to be.
