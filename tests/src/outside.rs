@@ -1,4 +1,4 @@
-//! Cargo outside of this workspace, as an author of plugins has it, but offline and with what is compiled already.
+//! Cargo outside of this workspace, as an author of plugins has it, but offline.
 
 use std::{
     env,
@@ -7,8 +7,8 @@ use std::{
     process::Command,
 };
 
-/// Lets `command` find the cargo that runs this test, with its rustc beside it. Compiled dependencies are taken from, and
-/// left to, the workspace's cache; `tmpdir` is the `CARGO_TARGET_TMPDIR` of the test.
+/// Lets `command` find the cargo that runs this test, with its rustc beside it. What it compiles is kept beside the workspace's
+/// own; `tmpdir` is the `CARGO_TARGET_TMPDIR` of the test.
 ///
 /// # Panics
 ///
@@ -19,7 +19,7 @@ pub fn configure(command: &mut Command, tmpdir: &str) {
     let folders = cargo.parent().map(Path::to_owned).into_iter().chain(env::split_paths(&path));
     let path: OsString = env::join_paths(folders).expect("it was a list of folders");
     command.env("PATH", path).env("CARGO_NET_OFFLINE", "true").env_remove("CARGO_TARGET_DIR");
-    command.env("CARGO_BUILD_BUILD_DIR", Path::new(tmpdir).parent().unwrap_or(Path::new(tmpdir)));
-    // Dependencies are the same only in the workspace's profile.
-    command.env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+    // Not among the workspace's: cargo takes `plugin-api` there for the same package, compiles it anew, and with it everything
+    // the next time that the workspace is built.
+    command.env("CARGO_BUILD_BUILD_DIR", Path::new(tmpdir).with_file_name("outside"));
 }
