@@ -76,15 +76,17 @@ impl Models {
                 (Phase::Error(error.clone()), Err(error))
             }
         };
-        self.update(id, |entry| {
+        let view = self.update(id, |entry| {
             entry.phase = phase;
             if let Some(model) = entry.model() {
                 entry.profiles = model.vectors.profiles().map(str::to_owned).collect();
             }
             entry.updated_at = Timestamp::now().as_millisecond();
+            // Now, since whoever sees it can change it again.
+            ModelView::of(entry).json()
         });
         outcome?;
-        self.view(id).map(|view: ModelView| view.json())
+        view.ok_or_else(ApiError::internal)
     }
 
     async fn load_in_turn(&self, id: &str, remember: Option<&Actor>, work: &Arc<Work>) -> Result<Running, ApiError> {

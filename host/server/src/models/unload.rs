@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::{task::spawn_blocking, time::sleep};
 
 use super::{
-    Models,
+    ModelView, Models,
     entry::{Entry, ModelStatus, Phase, Running},
     load::busy,
     register::{locked, not_loaded},
@@ -107,11 +107,13 @@ impl Models {
         if !released {
             tracing::warn!(model = id, "the model stays in memory until the last answer has left");
         }
-        self.update(id, |entry| {
+        let view = self.update(id, |entry| {
             entry.phase = Phase::Ready;
             entry.updated_at = Timestamp::now().as_millisecond();
+            // Now, since whoever sees that it is unloaded can delete it.
+            ModelView::of(entry).json()
         });
         tracing::info!(model = id, "model unloaded");
-        self.view(id).map(|view| view.json())
+        view.ok_or_else(ApiError::internal)
     }
 }
