@@ -13,7 +13,7 @@
 //! * `models`: the models being served, where they lie and their steering vectors
 //! * `selector`: which positions of a request are meant
 //! * `saes`: the SAEs that there are, and what they are attached to
-//! * `local_folder`, `names`: folders that users name, and what they may call things; `free_memory`: how much there is
+//! * `local_folder`, `names`: folders that users name, and what they may call things; `free_memory`: how much memory is free
 //! * `routes`, `app`: all URLs, and what their handlers see of the host
 //! * `blocking`, `whole`: work that must not hold up connections, and changes that end although their client leaves
 //! * `http`: what all URLs have in common: authentication, request ids, bodies, panics

@@ -52,39 +52,29 @@ impl Saes {
     /// Looks at the SAEs that are attached to a model, whose weights may be others than they were then: what site fixes take of
     /// them is measured again. One that cannot be used says why, until the model is loaded again.
     fn meet(&self, base: &Base) {
-        let ids: Vec<String> = self.entries().iter().map(|entry| entry.id.clone()).collect();
-        for id in ids {
-            let Some(standing) = self.met(&id, base) else { continue };
-            if let Some(entry) = self.entries_mut().iter_mut().find(|entry| entry.id == id) {
-                entry.standing = standing;
-            }
-        }
-    }
-
-    /// How the SAE is to stand now, if that is new.
-    fn met(&self, id: &str, base: &Base) -> Option<Standing> {
-        let (place, was, fixed) = {
-            let entries = self.entries();
-            let entry = entries.iter().find(|entry| entry.id == id)?;
-            let (was, fixed) = match &entry.standing {
-                Standing::Attached(sae) => (sae.row(), Some(sae.fixed.clone())),
+        let known = |entry: &Entry| {
+            let (was, site) = match &entry.standing {
+                Standing::Attached(sae) => (sae.row(), Some(Arc::clone(&sae.sae.site))),
                 Standing::Broken { attachment, .. } => (attachment.clone(), None),
                 Standing::Detached => return None,
             };
-            (entry.place.clone(), was, fixed)
+            (was.model == base.id).then(|| (entry.id.clone(), entry.place.clone(), was, site))
         };
-        if was.model != base.id {
-            return None;
-        }
-        match self.reattach_to(id, &place, &was, base) {
-            Ok(sae) if fixed.as_ref() == Some(&sae.fixed) => None,
-            Ok(sae) => {
-                tracing::info!(sae = id, model = base.id, "its place in the model is measured anew");
-                Some(Standing::Attached(Arc::new(sae)))
-            }
-            Err(error) => {
-                tracing::error!(sae = id, model = base.id, "cannot be used: {}", error.message);
-                Some(Standing::Broken { attachment: was, reason: error.message })
+        let theirs: Vec<_> = self.entries().iter().filter_map(known).collect();
+        for (id, place, was, site) in theirs {
+            let standing = match self.reattach(&id, &place, &was, Some(base)) {
+                Ok(sae) if site.as_ref() == Some(&sae.sae.site) => continue,
+                Ok(sae) => {
+                    tracing::info!(sae = id, model = base.id, "its place in the model is measured anew");
+                    Standing::Attached(Arc::new(sae))
+                }
+                Err(error) => {
+                    tracing::error!(sae = id, model = base.id, "cannot be used: {}", error.message);
+                    Standing::Broken { attachment: was, reason: error.message }
+                }
+            };
+            if let Some(entry) = self.entries_mut().iter_mut().find(|entry| entry.id == id) {
+                entry.standing = standing;
             }
         }
     }

@@ -7,7 +7,11 @@ use std::{
 };
 
 use jiff::Timestamp;
-use millm_engine::{Sae, hook_points::resolve, sae::Attached};
+use millm_engine::{
+    Sae,
+    hook_points::resolve,
+    sae::{Attached, Site},
+};
 use millm_plugin_api::{
     HookId, ModelSpec, RowShape,
     sae::{SaeSpec, SiteFix},
@@ -22,7 +26,7 @@ use super::{
     local::Place,
     refusal::{invalid, mismatch},
     self_test::{self, Tested},
-    site::{Fixed, fix_in, usual},
+    site::{details, fix_in, restored, site_in, usual},
 };
 use crate::{
     blocking::blocking,
@@ -114,7 +118,7 @@ impl Saes {
         })?;
         let point = point_of(base.engine.spec(), spec, &hook_point)?;
         let model = base.engine.spec();
-        let fixed = Fixed::new(how.site_fix.unwrap_or_else(|| usual(spec.site_fix, model)), base, point)?;
+        let site = site_in(how.site_fix.unwrap_or_else(|| usual(spec.site_fix, model)), base, point)?;
         check_memory(&sae)?;
         let tested = if how.untested {
             Tested::skipped("it was not asked for")
@@ -127,32 +131,28 @@ impl Saes {
             };
             // Of its own, so that what testing takes is given back.
             let own = self.sae(place).map_err(|reason| invalid("id", &reason))?;
-            self_test::run(&own, &self.shared.threads, base, (point, out), &fixed, how.prompt.as_deref())?
+            self_test::run(&own, &self.shared.threads, base, (point, out), &site, how.prompt.as_deref())?
         };
-        self.attached_at(id, place, sae, fixed, (&base.id, hook_point), tested.json())
+        self.attached_at(id, place, sae, site, (&base.id, hook_point), tested.json())
     }
 
-    /// Opens the SAE where it was attached to a model that is in memory.
-    pub(super) fn reattach_to(
+    /// Opens the SAE where it was attached: as it was then or, if the model is in memory, as that is now.
+    pub(super) fn reattach(
         &self,
         id: &str,
         place: &Place,
         was: &SaeAttachment,
-        base: &Base,
+        base: Option<&Base>,
     ) -> Result<AttachedSae, ApiError> {
         let sae = self.sae(place).map_err(|reason| invalid("id", &reason))?;
-        let point = point_of(base.engine.spec(), sae.spec(), &was.hook_point)?;
-        let fixed = Fixed::new(fix_in(&was.details), base, point)?;
-        self.attached_at(id, place, sae, fixed, (&was.model, was.hook_point.clone()), was.details["self_test"].clone())
-    }
-
-    /// Opens the SAE where it was attached.
-    pub(super) fn reattach(&self, id: &str, place: &Place, was: &SaeAttachment) -> Result<Standing, ApiError> {
-        let sae = self.sae(place).map_err(|reason| invalid("id", &reason))?;
-        let fixed = Fixed::restore(&was.details)?;
-        let at = (was.model.as_str(), was.hook_point.clone());
-        let attached = self.attached_at(id, place, sae, fixed, at, was.details["self_test"].clone())?;
-        Ok(Standing::Attached(Arc::new(attached)))
+        let site = match base {
+            None => restored(&was.details)?,
+            Some(base) => {
+                let point = point_of(base.engine.spec(), sae.spec(), &was.hook_point)?;
+                site_in(fix_in(&was.details), base, point)?
+            }
+        };
+        self.attached_at(id, place, sae, site, (&was.model, was.hook_point.clone()), was.details["self_test"].clone())
     }
 
     fn attached_at(
@@ -160,22 +160,22 @@ impl Saes {
         id: &str,
         place: &Place,
         sae: Sae,
-        fixed: Fixed,
+        site: Site,
         (model, hook_point): (&str, String),
         self_test: Value,
     ) -> Result<AttachedSae, ApiError> {
         let folder = place.folder();
         let fingerprint = fingerprint(&sae, &folder).map_err(|error| invalid("id", &error))?;
-        let sae = Attached { sae: Arc::new(sae), site: Arc::clone(&fixed.site), threads: self.shared.threads.clone() };
+        let sae = Attached { sae: Arc::new(sae), site: Arc::new(site), threads: self.shared.threads.clone() };
         let (id, model, notes) = (id.to_owned(), model.to_owned(), OnceLock::new());
-        Ok(AttachedSae { id, model, hook_point, sae, fixed, self_test, fingerprint, folder, notes })
+        Ok(AttachedSae { id, model, hook_point, sae, self_test, fingerprint, folder, notes })
     }
 }
 
 impl AttachedSae {
     /// As the store keeps it.
     pub(super) fn row(&self) -> SaeAttachment {
-        let mut details = self.fixed.details();
+        let mut details = details(&self.sae.site);
         details["self_test"] = self.self_test.clone();
         SaeAttachment { model: self.model.clone(), hook_point: self.hook_point.clone(), details }
     }

@@ -8,10 +8,7 @@ use std::{
 use millm_engine::sae::Attached;
 use serde_json::Value;
 
-use super::{
-    notes::{self, Note},
-    site::Fixed,
-};
+use super::notes::{self, Note};
 
 /// An SAE that is open, at its place of a model. Who holds it can use it, whatever becomes of the SAE.
 pub(crate) struct AttachedSae {
@@ -23,8 +20,6 @@ pub(crate) struct AttachedSae {
     pub(crate) hook_point: String,
     /// For the engine.
     pub(crate) sae: Attached,
-    /// What is done to the model's activation first.
-    pub(super) fixed: Fixed,
     /// How well it explains the model; null if that was not tested.
     pub(crate) self_test: Value,
     /// Of all that its numbers depend on but the large matrices, and of the names and sizes of its files.

@@ -1,6 +1,6 @@
 //! Making SAEs known, and forgetting them.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use millm_engine::Sae;
 use millm_store::{Actor, Change, NewSae, SaeAttachment, SaeRow, StoreError};
@@ -94,10 +94,13 @@ impl Saes {
         let facts = self.facts(&place);
         let standing = match &row.attachment {
             None => Standing::Detached,
-            Some(attachment) => self.reattach(&row.sae.id, &place, attachment).unwrap_or_else(|error| {
-                tracing::error!(sae = row.sae.id, "cannot be attached: {}", error.message);
-                Standing::Broken { attachment: attachment.clone(), reason: error.message }
-            }),
+            Some(attachment) => match self.reattach(&row.sae.id, &place, attachment, None) {
+                Ok(sae) => Standing::Attached(Arc::new(sae)),
+                Err(error) => {
+                    tracing::error!(sae = row.sae.id, "cannot be attached: {}", error.message);
+                    Standing::Broken { attachment: attachment.clone(), reason: error.message }
+                }
+            },
         };
         Entry::of_row(&row, facts, standing)
     }

@@ -1,6 +1,9 @@
 //! How well an SAE explains the model that it is attached to.
 
-use millm_engine::{Interventions, Sae, Threads, sae::Features};
+use millm_engine::{
+    Interventions, Sae, Threads,
+    sae::{Features, Site},
+};
 use millm_plugin_api::{HookId, sae::SaeSpec};
 use serde::Serialize;
 use serde_json::Value;
@@ -8,7 +11,7 @@ use serde_json::Value;
 use super::{
     Base,
     refusal::invalid,
-    site::{Fixed, fix_name},
+    site::{alternative, fix_at, fix_name},
 };
 use crate::{
     error::{ApiError, Kind},
@@ -84,7 +87,7 @@ pub(super) fn run(
     threads: &Threads,
     base: &Base,
     (point, out): (HookId, Option<HookId>),
-    fixed: &Fixed,
+    site: &Site,
     prompt: Option<&str>,
 ) -> Result<Tested, ApiError> {
     if sae.encoder_bytes() > MAX_ENCODER.min(available() / 2) {
@@ -99,16 +102,16 @@ pub(super) fn run(
     let positions = (1..tokens.len()).collect();
     let mut read = base.read(tokens, Interventions::default(), &[point, out.unwrap_or(point)], positions)?;
     let (explained, rows) = (read.pop().unwrap_or_default(), read.pop().unwrap_or_default());
-    let fit = |fixed: &Fixed| fit(sae, threads, fixed, &rows, &explained);
-    let found = fit(fixed)?;
-    let alternative = fixed.alternative(base, point).as_ref().map(fit).transpose()?;
+    let fit = |site: &Site| fit(sae, threads, site, &rows, &explained);
+    let found = fit(site)?;
+    let other = alternative(site, base, point).as_ref().map(fit).transpose()?;
     let spec = sae.spec();
-    let warnings = warnings(spec, base, &found, alternative.as_ref());
+    let warnings = warnings(spec, base, &found, other.as_ref());
     let tokens = rows.len() / spec.d_in as usize;
-    Ok(Tested::Done(Report { tokens, fit: found, declared_l0: spec.declared.l0, alternative, warnings }))
+    Ok(Tested::Done(Report { tokens, fit: found, declared_l0: spec.declared.l0, alternative: other, warnings }))
 }
 
-fn fit(sae: &Sae, threads: &Threads, fixed: &Fixed, rows: &[f32], explained: &[f32]) -> Result<Fit, ApiError> {
+fn fit(sae: &Sae, threads: &Threads, site: &Site, rows: &[f32], explained: &[f32]) -> Result<Fit, ApiError> {
     let (d_in, d_out) = (sae.spec().d_in as usize, sae.spec().d_out as usize);
     let failed = |error: millm_engine::SaeError| invalid("id", &error.to_string());
     let mut means = vec![0.0_f64; d_out];
@@ -118,8 +121,8 @@ fn fit(sae: &Sae, threads: &Threads, fixed: &Fixed, rows: &[f32], explained: &[f
     }
     let (mut left, mut total, mut active) = (0.0, 0.0, 0);
     for (rows, explained) in rows.chunks(ROWS * d_in).zip(explained.chunks(ROWS * d_out)) {
-        let features = sae.encode_sparse(threads, rows, &fixed.site).map_err(failed)?;
-        let decoded = sae.decode(rows, &fixed.site, &features).map_err(failed)?;
+        let features = sae.encode_sparse(threads, rows, site).map_err(failed)?;
+        let decoded = sae.decode(rows, site, &features).map_err(failed)?;
         active += features.iter().map(Features::len).sum::<usize>();
         for (index, (x, y)) in explained.iter().zip(&decoded).enumerate() {
             left += f64::from(x - y).powi(2);
@@ -127,7 +130,7 @@ fn fit(sae: &Sae, threads: &Threads, fixed: &Fixed, rows: &[f32], explained: &[f
         }
     }
     let explained_variance = Some(1.0 - left / total).filter(|variance| variance.is_finite());
-    Ok(Fit { site_fix: fix_name(fixed.fix), explained_variance, l0: active as f64 / count as f64 })
+    Ok(Fit { site_fix: fix_name(fix_at(site)), explained_variance, l0: active as f64 / count as f64 })
 }
 
 /// What is probably wrong.

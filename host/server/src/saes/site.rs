@@ -34,92 +34,86 @@ pub(super) fn usual(fix: SiteFix, model: &ModelSpec) -> SiteFix {
     }
 }
 
+/// What `fix` takes of a model, for an SAE that reads `point`. What is not known is measured.
+///
+/// # Errors
+///
+/// `SaeMismatch`: there is no such thing at this point. `ModelFailed`: it could not be measured.
+pub(super) fn site_in(fix: SiteFix, base: &Base, point: HookId) -> Result<Site, ApiError> {
+    Ok(match fix {
+        SiteFix::None => Site::Raw,
+        SiteFix::Centre => Site::Centred,
+        SiteFix::MinusValueBias => Site::Shifted(value_bias::measure(base, point)?),
+        SiteFix::EmbedUnscale => match base.engine.spec().embed_scale.filter(|scale| scale.is_normal()) {
+            Some(scale) => Site::Unscaled(scale),
+            None => return Err(mismatch("site_fix", "the model scales no embedding (site_fix 'embed_unscale')")),
+        },
+    })
+}
+
+/// What is done there, without its numbers.
+pub(super) fn fix_at(site: &Site) -> SiteFix {
+    match site {
+        Site::Raw => SiteFix::None,
+        Site::Centred => SiteFix::Centre,
+        Site::Shifted(_) => SiteFix::MinusValueBias,
+        Site::Unscaled(_) => SiteFix::EmbedUnscale,
+    }
+}
+
+/// What an SAE that reads `point` may have been trained with instead of `site`, if there is such a thing at this point.
+pub(super) fn alternative(site: &Site, base: &Base, point: HookId) -> Option<Site> {
+    let model = base.engine.spec();
+    let read = &model.hook_points[point.0 as usize].point.site;
+    let other = match site {
+        Site::Centred | Site::Shifted(_) => SiteFix::None,
+        Site::Raw if read.is_written() && model.layer_norm => SiteFix::Centre,
+        Site::Raw if *read == HookSite::Z => SiteFix::MinusValueBias,
+        Site::Raw | Site::Unscaled(_) => return None,
+    };
+    let other = site_in(other, base, point).ok()?;
+    // Of a model whose values have no bias they are one thing.
+    let is_nothing = |site: &Site| matches!(site, Site::Shifted(shift) if shift.iter().all(|number| *number == 0.0));
+    (!is_nothing(site) && !is_nothing(&other)).then_some(other)
+}
+
 /// What `details` of an attachment name.
 pub(super) fn fix_in(details: &Value) -> SiteFix {
     details["site_fix"].as_str().and_then(fix_of).unwrap_or_default()
 }
 
-/// A site fix, with the numbers of the model that it takes.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Fixed {
-    pub(super) fix: SiteFix,
-    pub(super) site: Arc<Site>,
+/// What `details` of an attachment say, as [`details`] wrote them.
+///
+/// # Errors
+///
+/// `StoreUnavailable`: a number is missing.
+pub(super) fn restored(details: &Value) -> Result<Site, ApiError> {
+    let fix = fix_in(details);
+    let number = |value: &Value| value.as_f64().map(|number| number as f32);
+    let site = match fix {
+        SiteFix::None => Some(Site::Raw),
+        SiteFix::Centre => Some(Site::Centred),
+        SiteFix::MinusValueBias => details["value_bias"]
+            .as_array()
+            .and_then(|numbers| numbers.iter().map(number).collect::<Option<Arc<[f32]>>>())
+            .map(Site::Shifted),
+        SiteFix::EmbedUnscale => number(&details["embed_scale"]).map(Site::Unscaled),
+    };
+    site.ok_or_else(|| {
+        let message = format!("The store does not have the numbers of site_fix '{}'; attach it again.", fix_name(fix));
+        ApiError::new(Kind::StoreUnavailable, message)
+    })
 }
 
-impl Fixed {
-    /// `fix` for an SAE that reads `point`. What is not known of the model is measured.
-    ///
-    /// # Errors
-    ///
-    /// `SaeMismatch`: there is no such thing at this point. `ModelFailed`: it could not be measured.
-    pub(super) fn new(fix: SiteFix, base: &Base, point: HookId) -> Result<Self, ApiError> {
-        let site = match fix {
-            SiteFix::None => Site::Raw,
-            SiteFix::Centre => Site::Centred,
-            SiteFix::MinusValueBias => Site::Shifted(value_bias::measure(base, point)?),
-            SiteFix::EmbedUnscale => match base.engine.spec().embed_scale.filter(|scale| scale.is_normal()) {
-                Some(scale) => Site::Unscaled(scale),
-                None => return Err(mismatch("site_fix", "the model scales no embedding (site_fix 'embed_unscale')")),
-            },
-        };
-        Ok(Self { fix, site: Arc::new(site) })
+/// As it is stored: numbers of f32 are numbers of f64, and come back as they were.
+pub(super) fn details(site: &Site) -> Value {
+    let mut details = json!({ "site_fix": fix_name(fix_at(site)) });
+    match site {
+        Site::Raw | Site::Centred => {}
+        Site::Shifted(shift) => details["value_bias"] = json!(&shift[..]),
+        Site::Unscaled(scale) => details["embed_scale"] = json!(scale),
     }
-
-    /// What the SAE may have been trained with instead, if there is such a thing at this point.
-    pub(super) fn alternative(&self, base: &Base, point: HookId) -> Option<Self> {
-        let model = base.engine.spec();
-        let site = &model.hook_points[point.0 as usize].point.site;
-        let other = match self.fix {
-            SiteFix::Centre | SiteFix::MinusValueBias => SiteFix::None,
-            SiteFix::None if site.is_written() && model.layer_norm => SiteFix::Centre,
-            SiteFix::None if *site == HookSite::Z => SiteFix::MinusValueBias,
-            SiteFix::None | SiteFix::EmbedUnscale => return None,
-        };
-        let other = Self::new(other, base, point).ok()?;
-        // Of a model whose values have no bias they are one thing.
-        let nothing = [self, &other].iter().any(|fixed| matches!(&*fixed.site, Site::Shifted(shift) if is_zero(shift)));
-        Some(other).filter(|_| !nothing)
-    }
-
-    /// What `details` of an attachment say, as [`details`](Self::details) wrote them.
-    ///
-    /// # Errors
-    ///
-    /// `StoreUnavailable`: a number is missing.
-    pub(super) fn restore(details: &Value) -> Result<Self, ApiError> {
-        let fix = fix_in(details);
-        let number = |value: &Value| value.as_f64().map(|number| number as f32);
-        let site = match fix {
-            SiteFix::None => Some(Site::Raw),
-            SiteFix::Centre => Some(Site::Centred),
-            SiteFix::MinusValueBias => details["value_bias"]
-                .as_array()
-                .and_then(|numbers| numbers.iter().map(number).collect::<Option<Arc<[f32]>>>())
-                .map(Site::Shifted),
-            SiteFix::EmbedUnscale => number(&details["embed_scale"]).map(Site::Unscaled),
-        };
-        let site = site.ok_or_else(|| {
-            let message =
-                format!("The store does not have the numbers of site_fix '{}'; attach it again.", fix_name(fix));
-            ApiError::new(Kind::StoreUnavailable, message)
-        })?;
-        Ok(Self { fix, site: Arc::new(site) })
-    }
-
-    /// As it is stored: numbers of f32 are numbers of f64, and come back as they were.
-    pub(super) fn details(&self) -> Value {
-        let mut details = json!({ "site_fix": fix_name(self.fix) });
-        match &*self.site {
-            Site::Raw | Site::Centred => {}
-            Site::Shifted(shift) => details["value_bias"] = json!(&shift[..]),
-            Site::Unscaled(scale) => details["embed_scale"] = json!(scale),
-        }
-        details
-    }
-}
-
-fn is_zero(numbers: &[f32]) -> bool {
-    numbers.iter().all(|number| *number == 0.0)
+    details
 }
 
 #[cfg(test)]
@@ -130,15 +124,9 @@ mod tests {
     fn a_fix_comes_back_from_the_store_as_it_was() {
         let numbers: Vec<f32> =
             (1_u32..600).map(|index| f32::from_bits(index.wrapping_mul(2_654_435) & 0x7f7f_ffff)).collect();
-        for (fix, site) in [
-            (SiteFix::None, Site::Raw),
-            (SiteFix::Centre, Site::Centred),
-            (SiteFix::MinusValueBias, Site::Shifted(numbers.into())),
-            (SiteFix::EmbedUnscale, Site::Unscaled(0.1)),
-        ] {
-            let fixed = Fixed { fix, site: Arc::new(site) };
-            let stored = fixed.details().to_string();
-            assert_eq!(Fixed::restore(&serde_json::from_str(&stored).unwrap()).unwrap(), fixed);
+        for site in [Site::Raw, Site::Centred, Site::Shifted(numbers.into()), Site::Unscaled(0.1)] {
+            let stored = details(&site).to_string();
+            assert_eq!(restored(&serde_json::from_str(&stored).unwrap()).unwrap(), site);
         }
         for (fix, numbers) in [
             ("minus_value_bias", json!({})),
@@ -147,7 +135,7 @@ mod tests {
         ] {
             let mut details = numbers;
             details["site_fix"] = fix.into();
-            assert_eq!(Fixed::restore(&details).unwrap_err().kind, Kind::StoreUnavailable, "{details}");
+            assert_eq!(restored(&details).unwrap_err().kind, Kind::StoreUnavailable, "{details}");
         }
     }
 }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::{
     entry::{Entry, Standing},
     facts::SaeFacts,
-    site::fix_name,
+    site::{fix_at, fix_name},
 };
 use crate::operations::time;
 
@@ -72,7 +72,7 @@ impl SaeView {
                 let attachment = Attachment {
                     model: sae.model.clone(),
                     hook_point: sae.hook_point.clone(),
-                    site_fix: fix_name(sae.fixed.fix).to_owned(),
+                    site_fix: fix_name(fix_at(&sae.sae.site)).to_owned(),
                     self_test: sae.self_test.clone(),
                 };
                 (SaeStatus::Attached, Some(attachment), None)
